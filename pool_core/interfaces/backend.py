@@ -1,0 +1,175 @@
+"""The interface of a backend: prompts become answers."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import msgspec
+from pydantic import BaseModel, ConfigDict
+
+from pool_core.errors import BackendError
+from pool_core.interfaces.values import Answer, Capabilities, Cause, Prompt, Request
+
+__all__ = ["Backend", "BackendSpec", "BatchBackend"]
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+class BackendSpec(BaseModel):
+    """A backend named inside another one's configuration: ``{use: name, ...its configuration}``.
+
+    A backend that wraps others declares fields of this type. The plan resolves and validates each,
+    and hands the built backends to `Backend.build` by field name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    use: str
+
+
+class Backend(ABC, Generic[ConfigT]):
+    """Turns requests into answers: an HTTP endpoint, an engine in the process, a recording.
+
+    The constructor must not contact, load or read anything slow: that is for `open`. The engine
+    calls `open` once, then `generate` for many requests at a time from one event loop, then `aclose`.
+    """
+
+    Config: ClassVar[type[BaseModel]]
+
+    def __init__(self, config: ConfigT) -> None:
+        self.config = config
+
+    @classmethod
+    def build(cls, config: ConfigT, inner: Mapping[str, Backend[Any]]) -> Self:
+        """Make the backend. ``inner`` has the backends of the configuration's `BackendSpec` fields."""
+        return cls(config)
+
+    @classmethod
+    def capabilities(cls, config: ConfigT, inner: Mapping[str, Capabilities]) -> Capabilities:
+        """What a backend with this configuration can do. Pure: called when a recipe is checked."""
+        return Capabilities()
+
+    @property
+    @abstractmethod
+    def model(self) -> str:
+        """Name of the model, as outputs show it."""
+
+    @property
+    @abstractmethod
+    def endpoint(self) -> str:
+        """What answers, such as ``POST https://host/v1/chat/completions``; without any secret.
+
+        Part of every request's key: two backends with one endpoint and one body share answers.
+        """
+
+    @property
+    def quota(self) -> str:
+        """Identity of the real limit that calls count against; members with equal ones share it.
+
+        An endpoint with the reference to its key, or a device. Never the key itself.
+        """
+        return self.endpoint
+
+    def encode(self, prompt: Prompt, sampling: Mapping[str, Any]) -> bytes:
+        """Write exactly what is to be sent. Pure and deterministic: it is hashed into the request's key.
+
+        Raises:
+            BackendError: the prompt or a parameter cannot be sent; the cell fails with its cause.
+        """
+        value = {
+            "model": self.model,
+            "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
+            "text": prompt.text,
+            "schema": prompt.schema,
+            **sampling,
+        }
+        return msgspec.json.encode({name: v for name, v in value.items() if v not in (None, [])})
+
+    async def open(self) -> None:
+        """Get ready: load the model, open the client, read the key.
+
+        Raises:
+            BackendError: not possible; the member is stopped with this message, others go on.
+        """
+
+    @abstractmethod
+    async def generate(self, request: Request) -> Answer:
+        """Answer one request. May be cancelled at any await. Must not retry: the engine does.
+
+        Raises:
+            BackendError: no answer; its cause decides what happens next.
+        """
+
+    async def aclose(self) -> None:
+        """Release everything. May be called twice, and without `open`."""
+
+
+class BatchBackend(Backend[ConfigT]):
+    """A backend that answers several requests at a time.
+
+    Collects up to `batch_size` requests, or those of `max_wait` seconds, and joins results to
+    requests by id: a missing result fails its own request and shifts no other.
+    """
+
+    #: Most requests per batch.
+    batch_size: int = 8
+    #: Longest that the first request of a batch waits for others, in seconds.
+    max_wait: float = 0.01
+
+    def __init__(self, config: ConfigT) -> None:
+        super().__init__(config)
+        self._waiting: dict[int, tuple[Request, asyncio.Future[Answer]]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._batches: set[asyncio.Task[None]] = set()
+
+    @abstractmethod
+    async def generate_batch(self, requests: Sequence[Request]) -> Mapping[int, Answer | BackendError]:
+        """Answer ``requests``. Returns one result per request, by `Request.id`.
+
+        Raises:
+            BackendError: the whole batch failed.
+        """
+
+    async def generate(self, request: Request) -> Answer:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._waiting[request.id] = (request, future)
+        if len(self._waiting) >= self.batch_size:
+            self._start_batch()
+        elif self._timer is None:
+            self._timer = loop.call_later(self.max_wait, self._start_batch)
+        try:
+            return await future
+        finally:
+            self._waiting.pop(request.id, None)
+
+    def _start_batch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        batch, self._waiting = self._waiting, {}
+        if batch:
+            task = asyncio.ensure_future(self._run_batch(batch))
+            self._batches.add(task)
+            task.add_done_callback(self._batches.discard)
+
+    async def _run_batch(self, batch: dict[int, tuple[Request, asyncio.Future[Answer]]]) -> None:
+        results: Mapping[int, Answer | BackendError]
+        try:
+            results = await self.generate_batch([request for request, _ in batch.values()])
+        except BackendError as error:
+            results = dict.fromkeys(batch, error)
+        except Exception as error:
+            broken = BackendError(Cause.PLUGIN, f"the batch failed: {type(error).__name__}: {error}")
+            results = dict.fromkeys(batch, broken)
+        for id_, (_, future) in batch.items():
+            result = results.get(id_) or BackendError(Cause.PLUGIN, "the batch returned no result for this request")
+            if future.done():
+                continue
+            if isinstance(result, BackendError):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

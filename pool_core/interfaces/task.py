@@ -1,0 +1,70 @@
+"""The interface of a task: a row becomes a prompt, an answer becomes typed output fields."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from pool_core.interfaces.values import Answer, Prompt, Row
+
+__all__ = ["Task"]
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+class Task(ABC, Generic[ConfigT]):
+    """Turns a row into a prompt and a raw answer into typed output fields.
+
+    A task is configured by a frozen pydantic model and is not one itself. `render` and `parse` are
+    pure: no network, no files, no clock, no state. They are called from one thread, once per cell.
+    """
+
+    #: The configuration that recipes write beside ``use:``.
+    Config: ClassVar[type[BaseModel]]
+    #: The output fields and their types. Tasks whose fields depend on the configuration override `output`.
+    Output: ClassVar[type[BaseModel]]
+    #: Raise it when `parse` reads the same answer differently than before: stored answers are then
+    #: read again, and none is asked again.
+    parser_version: ClassVar[int] = 1
+
+    def __init__(self, config: ConfigT) -> None:
+        self.config = config
+
+    @property
+    @abstractmethod
+    def inputs(self) -> tuple[str, ...]:
+        """The columns that `render` needs, before the member's ``inputs:`` mapping."""
+
+    @property
+    def output(self) -> type[BaseModel]:
+        """The model of the output fields."""
+        return self.Output
+
+    @property
+    def accepts_truncated(self) -> bool:
+        """Whether `parse` is called for an answer that stops at the token limit.
+
+        If not, such a cell fails with the cause ``truncated``; its answer stays in the store.
+        """
+        return False
+
+    @abstractmethod
+    def render(self, row: Row) -> Prompt:
+        """Make the prompt for ``row``, which has at least the columns `inputs` and is read-only.
+
+        Raises:
+            TemplateError: the row does not yield a prompt; the cell fails with the cause ``render``.
+        """
+
+    @abstractmethod
+    def parse(self, answer: Answer, row: Row) -> BaseModel:
+        """Read ``answer``, the reply to what `render` made of ``row``.
+
+        Returns:
+            An instance of `output`.
+
+        Raises:
+            ParseError: the answer cannot be read; the cell fails and the answer is kept.
+        """

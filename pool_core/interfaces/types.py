@@ -1,0 +1,175 @@
+"""The types of output fields: a small closed set, read off pydantic models and off values.
+
+``unify`` is the heart of the compatibility of members: it gives the type that holds the values of
+both, or the first place where they conflict. It is commutative, associative and idempotent, so the
+order of a pool's members never matters.
+"""
+
+from __future__ import annotations
+
+import types as python_types
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+__all__ = ["ANY", "NULL", "Conflict", "FieldType", "infer_type", "read_annotation", "read_model", "unify"]
+
+Kind: TypeAlias = Literal["null", "bool", "int", "float", "str", "literal", "list", "struct", "map", "any"]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldType:
+    """The type of a field."""
+
+    kind: Kind
+    nullable: bool = False
+    #: Of a list: its items. Of a map (string keys): its values.
+    items: FieldType | None = None
+    #: Of a struct: its fields in name order.
+    fields: tuple[tuple[str, FieldType], ...] = ()
+    #: Of a literal: its strings in order.
+    values: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        match self.kind:
+            case "list" | "map":
+                text = f"{self.kind}[{self.items}]"
+            case "struct":
+                text = "{" + ", ".join(f"{name}: {type_}" for name, type_ in self.fields) + "}"
+            case "literal":
+                text = " | ".join(repr(value) for value in self.values)
+            case _:
+                text = self.kind
+        return f"{text}?" if self.nullable else text
+
+
+NULL = FieldType("null", nullable=True)
+ANY = FieldType("any", nullable=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two types that no type without loss holds, and where inside the field they differ."""
+
+    left: FieldType
+    right: FieldType
+    path: str = ""
+
+
+def read_model(model: type[BaseModel]) -> dict[str, FieldType]:
+    """The fields of a pydantic model and their types, in order of declaration."""
+    return {name: read_annotation(field.annotation) for name, field in model.model_fields.items()}
+
+
+_SCALARS: dict[Any, FieldType] = {
+    type(None): NULL,
+    bool: FieldType("bool"),
+    int: FieldType("int"),
+    float: FieldType("float"),
+    str: FieldType("str"),
+}
+
+
+def read_annotation(annotation: Any) -> FieldType:
+    """The type of a Python annotation; ``any`` for what the closed set has no word for."""
+    if annotation in _SCALARS:
+        return _SCALARS[annotation]
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return read_annotation(arguments[0])
+    if origin in (Union, python_types.UnionType):
+        return _merge_all(read_annotation(argument) for argument in arguments)
+    if origin is Literal:
+        return _merge_all(_read_constant(value) for value in arguments)
+    if origin in (list, set, frozenset, Sequence, Iterable):
+        return FieldType("list", items=read_annotation(arguments[0]))
+    if origin is tuple:
+        members = [argument for argument in arguments if argument is not Ellipsis]
+        return FieldType("list", items=_merge_all(read_annotation(member) for member in members))
+    if origin in (dict, Mapping) and arguments[0] is str:
+        return FieldType("map", items=read_annotation(arguments[1]))
+    if isinstance(annotation, type):
+        if issubclass(annotation, BaseModel):
+            return FieldType("struct", fields=tuple(sorted(read_model(annotation).items())))
+        if issubclass(annotation, Enum):
+            return _merge_all(_read_constant(member.value) for member in annotation)
+        for scalar in (bool, int, float, str):
+            if issubclass(annotation, scalar):
+                return _SCALARS[scalar]
+        if annotation in (list, tuple, set, frozenset):
+            return FieldType("list", items=ANY)
+        if annotation is dict:
+            return FieldType("map", items=ANY)
+    return ANY
+
+
+def _read_constant(value: Any) -> FieldType:
+    return FieldType("literal", values=(value,)) if isinstance(value, str) else read_annotation(type(value))
+
+
+def infer_type(value: Any) -> FieldType:
+    """The narrowest type of a plain JSON value."""
+    if isinstance(value, Mapping):
+        return FieldType("struct", fields=tuple(sorted((str(name), infer_type(v)) for name, v in value.items())))
+    if isinstance(value, list | tuple):
+        return FieldType("list", items=_merge_all(infer_type(item) for item in value))
+    return _SCALARS.get(type(value), ANY)
+
+
+def _merge_all(found: Iterable[FieldType]) -> FieldType:
+    """The one type that holds all of ``found``: ``any`` where they conflict, ``null`` where there is none."""
+    merged: FieldType | None = None
+    for type_ in found:
+        unified = type_ if merged is None else unify(merged, type_)
+        merged = ANY if isinstance(unified, Conflict) else unified
+    return merged or NULL
+
+
+def unify(left: FieldType, right: FieldType, path: str = "") -> FieldType | Conflict:
+    """The type that holds the values of both without loss, or the first conflict.
+
+    ``int`` widens to ``float``, a literal to ``str``, anything to its nullable form and to ``any``.
+    """
+    if left == right:
+        return left
+    nullable = left.nullable or right.nullable
+    for one, other in ((left, right), (right, left)):
+        if one.kind == "any":
+            return ANY
+        if one.kind == "null":
+            return replace(other, nullable=True)
+    kinds = {left.kind, right.kind}
+    if kinds == {"int", "float"}:
+        return FieldType("float", nullable)
+    if kinds == {"literal", "str"}:
+        return FieldType("str", nullable)
+    if len(kinds) > 1:
+        return Conflict(left, right, path)
+    match left.kind:
+        case "literal":
+            return FieldType("literal", nullable, values=tuple(sorted({*left.values, *right.values})))
+        case "list" | "map":
+            assert left.items is not None and right.items is not None
+            items = unify(left.items, right.items, f"{path}[]")
+            return items if isinstance(items, Conflict) else replace(left, nullable=nullable, items=items)
+        case "struct":
+            return _unify_structs(left, right, nullable, path)
+        case _:
+            return replace(left, nullable=nullable)
+
+
+def _unify_structs(left: FieldType, right: FieldType, nullable: bool, path: str) -> FieldType | Conflict:
+    """Structs unify when they have the same names and each of them unifies."""
+    ours, theirs = dict(left.fields), dict(right.fields)
+    if ours.keys() != theirs.keys():
+        return Conflict(left, right, path)
+    fields: list[tuple[str, FieldType]] = []
+    for name in sorted(ours):
+        merged = unify(ours[name], theirs[name], f"{path}.{name}" if path else name)
+        if isinstance(merged, Conflict):
+            return merged
+        fields.append((name, merged))
+    return FieldType("struct", nullable, fields=tuple(fields))
