@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pool_core.errors import PoolError
-    from pool_core.pool import Pool, Result
+    from pool_core.pool import Pool, Result, run_recipe
     from pool_core.recipe.models import Member, Recipe
     from pool_core.registry import Registry
 
-__all__ = ["Member", "Pool", "PoolError", "Recipe", "Registry", "Result", "__version__"]
+__all__ = ["Member", "Pool", "PoolError", "Recipe", "Registry", "Result", "__version__", "run_recipe"]
 
 __version__ = "0.1.0"
 
@@ -22,6 +22,7 @@ _MODULES = {
     "Recipe": "pool_core.recipe.models",
     "Registry": "pool_core.registry",
     "Result": "pool_core.pool",
+    "run_recipe": "pool_core.pool",
 }
 
 

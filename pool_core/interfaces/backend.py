@@ -88,6 +88,10 @@ class Backend(ABC, Generic[ConfigT]):
         }
         return msgspec.json.encode({name: v for name, v in value.items() if v not in (None, [])})
 
+    def describe_headers(self) -> Mapping[str, str]:
+        """What is sent beside the body, for people to look at. Secrets are redacted."""
+        return {}
+
     async def open(self) -> None:
         """Get ready: load the model, open the client, read the key.
 
@@ -162,7 +166,7 @@ class BatchBackend(Backend[ConfigT]):
             results = await self.generate_batch([request for request, _ in batch.values()])
         except BackendError as error:
             results = dict.fromkeys(batch, error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - every request of the batch is told
             broken = BackendError(Cause.PLUGIN, f"the batch failed: {type(error).__name__}: {error}")
             results = dict.fromkeys(batch, broken)
         for id_, (_, future) in batch.items():

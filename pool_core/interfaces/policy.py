@@ -15,7 +15,7 @@ from pool_core.interfaces.values import Finding
 if TYPE_CHECKING:
     from pool_core.interfaces.task import Task
 
-__all__ = ["MemberSignature", "Policy"]
+__all__ = ["MemberSignature", "Policy", "check_findings"]
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
@@ -53,3 +53,14 @@ class Policy(ABC, Generic[ConfigT]):
     @abstractmethod
     def judge(self, members: Sequence[MemberSignature]) -> Iterable[Finding]:
         """Say what is wrong, with a hint for each. No finding of level ``error`` means: they fit."""
+
+
+def check_findings(found: object) -> list[Finding]:
+    """What a policy or hook returned, as a list. Raises `TypeError` for anything but findings."""
+    if not isinstance(found, Iterable):
+        raise TypeError(f"it returned {type(found).__name__} instead of findings")
+    findings = list(found)
+    for finding in findings:
+        if not isinstance(finding, Finding):
+            raise TypeError(f"it returned {type(finding).__name__} instead of Finding")
+    return findings

@@ -28,7 +28,7 @@ class FieldType:
     nullable: bool = False
     #: Of a list: its items. Of a map (string keys): its values.
     items: FieldType | None = None
-    #: Of a struct: its fields in name order.
+    #: Of a struct: its fields, in name order where they come from a model or a value.
     fields: tuple[tuple[str, FieldType], ...] = ()
     #: Of a literal: its strings in order.
     values: tuple[str, ...] = ()
@@ -91,19 +91,19 @@ def read_annotation(annotation: Any) -> FieldType:
         return FieldType("list", items=_merge_all(read_annotation(member) for member in members))
     if origin in (dict, Mapping) and arguments[0] is str:
         return FieldType("map", items=read_annotation(arguments[1]))
-    if isinstance(annotation, type):
-        if issubclass(annotation, BaseModel):
-            return FieldType("struct", fields=tuple(sorted(read_model(annotation).items())))
-        if issubclass(annotation, Enum):
-            return _merge_all(_read_constant(member.value) for member in annotation)
-        for scalar in (bool, int, float, str):
-            if issubclass(annotation, scalar):
-                return _SCALARS[scalar]
-        if annotation in (list, tuple, set, frozenset):
-            return FieldType("list", items=ANY)
-        if annotation is dict:
-            return FieldType("map", items=ANY)
-    return ANY
+    return _read_class(annotation) if isinstance(annotation, type) else ANY
+
+
+def _read_class(annotation: type) -> FieldType:
+    if issubclass(annotation, BaseModel):
+        return FieldType("struct", fields=tuple(sorted(read_model(annotation).items())))
+    if issubclass(annotation, Enum):
+        return _merge_all(_read_constant(member.value) for member in annotation)
+    if annotation in (list, tuple, set, frozenset):
+        return FieldType("list", items=ANY)
+    if annotation is dict:
+        return FieldType("map", items=ANY)
+    return next((_SCALARS[scalar] for scalar in (bool, int, float, str) if issubclass(annotation, scalar)), ANY)
 
 
 def _read_constant(value: Any) -> FieldType:
@@ -131,34 +131,33 @@ def _merge_all(found: Iterable[FieldType]) -> FieldType:
 def unify(left: FieldType, right: FieldType, path: str = "") -> FieldType | Conflict:
     """The type that holds the values of both without loss, or the first conflict.
 
-    ``int`` widens to ``float``, a literal to ``str``, anything to its nullable form and to ``any``.
+    ``int`` widens to ``float``, a literal to ``str``, anything to its nullable form. ``any`` unifies
+    with itself alone: what is not known proves nothing.
     """
     if left == right:
         return left
     nullable = left.nullable or right.nullable
-    for one, other in ((left, right), (right, left)):
-        if one.kind == "any":
-            return ANY
-        if one.kind == "null":
-            return replace(other, nullable=True)
-    kinds = {left.kind, right.kind}
-    if kinds == {"int", "float"}:
-        return FieldType("float", nullable)
-    if kinds == {"literal", "str"}:
-        return FieldType("str", nullable)
-    if len(kinds) > 1:
-        return Conflict(left, right, path)
+    if left.kind == "null":
+        return replace(right, nullable=True)
+    if right.kind == "null":
+        return replace(left, nullable=True)
+    if left.kind != right.kind:
+        wider = _WIDER.get(frozenset((left.kind, right.kind)))
+        return Conflict(left, right, path) if wider is None else FieldType(wider, nullable)
     match left.kind:
         case "literal":
             return FieldType("literal", nullable, values=tuple(sorted({*left.values, *right.values})))
         case "list" | "map":
-            assert left.items is not None and right.items is not None
-            items = unify(left.items, right.items, f"{path}[]")
+            items = unify(left.items or ANY, right.items or ANY, f"{path}[]")
             return items if isinstance(items, Conflict) else replace(left, nullable=nullable, items=items)
         case "struct":
             return _unify_structs(left, right, nullable, path)
         case _:
             return replace(left, nullable=nullable)
+
+
+#: What holds both of two kinds.
+_WIDER: dict[frozenset[Kind], Kind] = {frozenset(("int", "float")): "float", frozenset(("literal", "str")): "str"}
 
 
 def _unify_structs(left: FieldType, right: FieldType, nullable: bool, path: str) -> FieldType | Conflict:

@@ -1,0 +1,1 @@
+"""Readers and writers of JSON Lines, CSV and Parquet."""

@@ -1,0 +1,87 @@
+"""The policy over the members' inputs: the rows have every column that a member needs."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+from pool_core.interfaces.config import PluginConfig
+from pool_core.interfaces.policy import MemberSignature, Policy
+from pool_core.interfaces.values import Finding
+from pool_standard.policies.wording import describe_members, list_names, sort_members, write_fix
+
+__all__ = ["Inputs"]
+
+_LISTED_COLUMNS = 30
+
+
+class Inputs(Policy[PluginConfig]):
+    """Every column that a member needs exists in the rows. Rule ``input-missing``.
+
+    Says nothing where no rows are known.
+    """
+
+    Config = PluginConfig
+
+    def judge(self, members: Sequence[MemberSignature]) -> Iterable[Finding]:
+        """Return one finding for each missing column of each member."""
+        return [finding for member in sort_members(members) for finding in _judge_member(member)]
+
+
+def _judge_member(member: MemberSignature) -> Iterable[Finding]:
+    if member.columns is None:
+        return
+    missing = {name: column for name, column in sorted(member.inputs.items()) if column not in member.columns}
+    if not missing:
+        return
+    proposed = _propose_columns(member, missing)
+    renames = {name: column for name, column in {**member.inputs, **proposed}.items() if name != column}
+    fix = write_fix("inputs", renames)
+    for name, column in missing.items():
+        found = proposed.get(name)
+        yield Finding(
+            level="error",
+            rule="input-missing",
+            message=f"{describe_members([member])} needs the column {column!r} for its input {name!r}, "
+            f"and the rows {_say_columns(member.columns)}.",
+            members=(member.name,),
+            field=column,
+            hint=_write_hint(name, found),
+            fix=fix if found is not None else "",
+            source="inputs",
+        )
+
+
+def _propose_columns(member: MemberSignature, missing: dict[str, str]) -> dict[str, str]:
+    """The columns that ``missing`` inputs probably mean: of a similar name, or the only one left. None serves twice."""
+    free = sorted(set(member.columns or ()) - set(member.inputs.values()))
+    proposed: dict[str, str] = {}
+    for name, column in missing.items():
+        close = _find_close(column, free) or _find_close(name, free)
+        if close:
+            proposed[name] = close[0]
+            free.remove(close[0])
+    open_inputs = missing.keys() - proposed.keys()
+    if len(open_inputs) == 1 and len(free) == 1:
+        proposed[open_inputs.pop()] = free[0]
+    return proposed
+
+
+def _find_close(name: str, columns: list[str]) -> list[str]:
+    by_folded = {column.casefold(): column for column in reversed(columns)}
+    return [by_folded[folded] for folded in difflib.get_close_matches(name.casefold(), sorted(by_folded), n=1)]
+
+
+def _say_columns(columns: Iterable[str]) -> str:
+    names = sorted(columns)
+    if not names:
+        return "have no columns"
+    more = len(names) - _LISTED_COLUMNS
+    listed = list_names(names) if more <= 0 else f"{', '.join(map(repr, names[:_LISTED_COLUMNS]))} and {more} more"
+    return f"only have {listed}"
+
+
+def _write_hint(name: str, found: str | None) -> str:
+    if found is None:
+        return f"Name the column with `inputs: {{{name}: the column}}`, or add the column to the rows."
+    return f"Did you mean {found!r}? Add the fix to the member: it reads {name!r} from that column."

@@ -1,0 +1,59 @@
+"""What the findings of all policies are made of: members in words, lists of names, and fixes in YAML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from pool_core.interfaces.policy import MemberSignature
+
+__all__ = ["describe_members", "list_names", "name_class", "sort_members", "write_fix"]
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_YAML_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null"})
+
+
+def sort_members(members: Iterable[MemberSignature]) -> list[MemberSignature]:
+    """Put ``members`` in an order of their own, so that the recipe's order says nothing."""
+    return sorted(members, key=lambda member: (member.name, member.task))
+
+
+def name_class(cls: type) -> str:
+    """The full name of a class."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def list_names(names: Iterable[str]) -> str:
+    """Names in quotes as a sentence lists them, in the order given."""
+    return _join([repr(name) for name in names])
+
+
+def describe_members(members: Sequence[MemberSignature]) -> str:
+    """Members in words, each with its task and its task's class: `'a' and 'b' (standard/chat, package.Chat)`."""
+    by_task: dict[tuple[str, type], list[str]] = {}
+    for member in members:
+        by_task.setdefault((member.task, member.task_class), []).append(member.name)
+    groups = [f"{list_names(names)} ({task}, {name_class(cls)})" for (task, cls), names in by_task.items()]
+    return _join(groups)
+
+
+def _join(words: Collection[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def write_fix(key: str, mapping: Mapping[str, str]) -> str:
+    """One line of YAML that sets ``key`` to ``mapping``, in name order."""
+    return f"{key}: {{{', '.join(f'{_quote(name)}: {_quote(value)}' for name, value in sorted(mapping.items()))}}}"
+
+
+def _quote(name: str) -> str:
+    if _PLAIN.fullmatch(name) and name.lower() not in _YAML_WORDS:
+        return name
+    return '"' + "".join(_escape(character) for character in name) + '"'
+
+
+def _escape(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    return character if character.isprintable() else f"\\U{ord(character):08x}"

@@ -1,0 +1,113 @@
+"""``pool run``: run a recipe, or go on with it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pool_core.cli.options import (
+    BlockOption,
+    JsonOption,
+    PluginsOption,
+    RecipeArgument,
+    load_recipe_and_registry,
+    make_console,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pool_core.engine.run import Engine
+    from pool_core.recipe.models import Recipe
+
+__all__ = ["run"]
+
+
+def run(
+    recipe: RecipeArgument,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run-dir", help="Where the run is kept; by default runs/NAME beside the recipe.")
+    ] = None,
+    rows: Annotated[Path | None, typer.Option("--rows", help="Other input rows than the recipe's.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Another output file than the recipe's.")] = None,
+    json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")] = False,
+    plugins: PluginsOption = None,
+    block: BlockOption = None,
+) -> None:
+    """Run a recipe. The same command again goes on where the run stopped and asks nothing twice."""
+    from pool_core.job import choose_run_dir, run_plan
+    from pool_core.plan.build import make_plan
+    from pool_core.report.tables import print_findings, print_summary
+
+    loaded, source, registry = load_recipe_and_registry(recipe, plugins, block)
+    plan = make_plan(_override(loaded, rows, output), registry, source)
+    console = make_console(stderr=True)
+    silent = json or quiet
+    if not silent and plan.compatible and plan.findings:
+        print_findings(console, plan, plan.findings)
+
+    @asynccontextmanager
+    async def watch(engine: Engine) -> AsyncIterator[None]:
+        async with _stop_on_signals(engine, console), _show(engine, console, silent=silent):
+            yield
+
+    summary = asyncio.run(run_plan(plan, registry, run_dir or choose_run_dir(recipe), watch=watch))
+    if json:
+        print_json(summary.to_dict())
+    elif not quiet:
+        again = f"pool run {recipe}" + (f" --run-dir {run_dir}" if run_dir else "")
+        print_summary(make_console(), summary, again)
+    raise typer.Exit(summary.exit_code)
+
+
+def _override(recipe: Recipe, rows: Path | None, output: Path | None) -> Recipe:
+    """The recipe with the files of the command line, whose paths start from the current folder."""
+    from pool_core.recipe.models import Output, Rows
+
+    changes: dict[str, object] = {}
+    if rows is not None:
+        base = recipe.rows.model_dump(exclude={"path", "reader"}) if recipe.rows else {}
+        changes["rows"] = Rows(path=rows.resolve(), **base)
+    if output is not None:
+        base = recipe.output.model_dump(exclude={"path", "writer"}) if recipe.output else {}
+        changes["output"] = Output(path=output.resolve(), **base)
+    return recipe.model_copy(update=changes)
+
+
+@asynccontextmanager
+async def _show(engine: Engine, console: Console, *, silent: bool) -> AsyncIterator[None]:
+    if silent:
+        yield
+        return
+    from pool_core.report.live import show_progress
+
+    async with show_progress(console, engine.progress):
+        yield
+
+
+@asynccontextmanager
+async def _stop_on_signals(engine: Engine, console: Console) -> AsyncIterator[None]:
+    """Once: send nothing more and let what is in flight finish. Twice: stop now."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if not engine.stopped:
+            console.print("stopping: waiting for what is in flight; press Ctrl-C again to stop now")
+        engine.stop()
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for number in signals:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,64 @@
+"""Writing a run's merged file: from the store, streaming, and all of it or nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel
+
+from pool_core.data.layouts import Layout, arrange, make_schema
+from pool_core.data.records import RunInfo, read_generations
+from pool_core.errors import StoreError
+from pool_core.interfaces.data import Writer
+from pool_core.interfaces.encoding import decode_json
+from pool_core.interfaces.types import FieldType
+from pool_core.plan.rows import merge_columns
+from pool_core.store.store import Store
+
+__all__ = ["export_run"]
+
+
+def export_run(
+    store: Store, info: RunInfo, path: Path, writer: type[Writer[Any]], config: BaseModel, layout: Layout, *, raw: bool
+) -> int:
+    """Write the run's file at ``path``. What stood there before stays until the new one is complete.
+
+    Returns:
+        The number of records.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    fields = {name: msgspec.convert(type_, FieldType) for name, type_ in info.fields.items()}
+    columns = merge_columns(decode_json(row.data) for row in store.iterate_rows()) if layout != "long" else {}
+    schema = make_schema(layout, columns, fields, raw=raw)
+    names = [*make_schema("long", {}, fields, raw=raw)][1:]
+    records = arrange(layout, read_generations(store, info, raw=raw), names)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        count = writer(temporary, config).write(records, schema)
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise StoreError(
+            f"the output cannot be written: {error.strerror or error}",
+            where=str(path),
+            hint=f"the answers are safe in the run; mend it and write the file with: pool export {store.folder}",
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count
+
+
+def _sync(path: Path) -> None:
+    """Make a file or folder durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

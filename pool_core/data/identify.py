@@ -1,0 +1,68 @@
+"""Giving every row its id: a column's value, or what the row holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+
+import msgspec
+
+from pool_core.errors import RowsError
+from pool_core.interfaces.encoding import encode_json
+from pool_core.interfaces.values import Row
+from pool_core.plan.model import Plan
+from pool_core.store.records import NewRow
+
+__all__ = ["identify_rows"]
+
+_sorted_encoder = msgspec.json.Encoder(order="sorted")
+
+
+def identify_rows(plan: Plan) -> Iterator[NewRow]:
+    """The plan's rows with their ids and assignments, streaming.
+
+    Without an id column the id is a hash of the row's content, with a number where the content
+    occurs again: equal rows are different rows, each with answers of its own.
+
+    Raises:
+        RowsError: a row cannot be read, has no usable id, or holds what is no plain JSON value.
+    """
+    source = plan.rows
+    assert source is not None
+    seen: dict[bytes, int] = {}
+    for position, (place, row) in enumerate(source.read()):
+        try:
+            data = encode_json(row)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise RowsError(
+                f"the row holds what is no plain value: {error}",
+                where=f"{source.name}: {place}",
+                hint="text, numbers, true, false, null, lists and mappings of these can be stored",
+            ) from error
+        if source.id_column is None:
+            row_id = _identify_by_content(row, data, seen)
+        else:
+            row_id = _read_id(row, source.id_column, f"{source.name}: {place}")
+        yield NewRow(row_id, place, data, plan.assign(position, row_id, row))
+
+
+def _read_id(row: Row, column: str, where: str) -> str:
+    value = row.get(column)
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        found = "has none" if column not in row else f"has {value!r}"
+        raise RowsError(f"an id must be text or a whole number; the row {found} in {column!r}", where=where)
+    try:
+        return str(value).encode().decode()
+    except UnicodeEncodeError as error:
+        raise RowsError(f"the id {value!r} is no valid text", where=where) from error
+
+
+def _identify_by_content(row: Row, data: bytes, seen: dict[bytes, int]) -> str:
+    """A hash that does not depend on the order of the columns, then ``-2``, ``-3`` ... for repetitions."""
+    try:
+        content = _sorted_encoder.encode(row)
+    except UnicodeEncodeError:
+        content = data
+    digest = blake2b(content, digest_size=8)
+    count = seen[digest.digest()] = seen.get(digest.digest(), 0) + 1
+    return digest.hexdigest() if count == 1 else f"{digest.hexdigest()}-{count}"

@@ -1,0 +1,61 @@
+"""The three ways to lay generations out, and the schema of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+from pool_core.interfaces.encoding import decode_json
+from pool_core.interfaces.types import FieldType
+from pool_core.store.records import StoredRow
+
+__all__ = ["Layout", "arrange", "make_schema"]
+
+Layout: TypeAlias = Literal["nested", "columns", "long"]
+
+_TEXT = FieldType("str", nullable=True)
+_COUNT = FieldType("int", nullable=True)
+_USAGE = FieldType("struct", nullable=True, fields=(("input_tokens", _COUNT), ("output_tokens", _COUNT)))
+_HEAD: dict[str, FieldType] = {
+    "member": _TEXT,
+    "model": _TEXT,
+    "task": _TEXT,
+    "sample": _COUNT,
+    "status": _TEXT,
+    "cause": _TEXT,
+    "message": _TEXT,
+}
+
+
+def arrange(
+    layout: Layout, found: Iterable[tuple[StoredRow, list[dict[str, Any]]]], names: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """The records of a file, in input order.
+
+    ``nested``: the row's columns and ``generations``, a list of structs. ``columns``: the row's columns
+    and one list per key of a generation, all of one length. ``long``: one record per generation.
+    """
+    for row, generations in found:
+        if layout == "long":
+            for generation in generations:
+                yield {"row_id": row.row_id, **generation}
+            continue
+        record = dict(decode_json(row.data))
+        if layout == "nested":
+            record["generations"] = generations
+        else:
+            record.update({name: [generation[name] for generation in generations] for name in names})
+        yield record
+
+
+def make_schema(
+    layout: Layout, columns: Mapping[str, FieldType], fields: Mapping[str, FieldType], *, raw: bool
+) -> dict[str, FieldType]:
+    """The type of every field that `arrange` makes."""
+    generation = {**_HEAD, **fields, "usage": _USAGE, **({"raw": _TEXT} if raw else {})}
+    if layout == "long":
+        return {"row_id": FieldType("str"), **generation}
+    if layout == "nested":
+        struct = FieldType("struct", fields=tuple(generation.items()))
+        return {**columns, "generations": FieldType("list", items=struct)}
+    return {**columns, **{name: FieldType("list", items=type_) for name, type_ in generation.items()}}

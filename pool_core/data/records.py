@@ -1,0 +1,91 @@
+"""A run's generations, read back from its store: every assigned cell of every row, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pool_core.errors import StoreError
+from pool_core.interfaces.encoding import decode_answer, decode_json
+from pool_core.store.records import CellRecord, StoredRow
+from pool_core.store.schema import pack_cell
+from pool_core.store.store import Store
+
+__all__ = ["Generation", "MemberInfo", "RunInfo", "read_generations", "read_run_info"]
+
+_CONDITION_FAILED = 255
+
+
+@dataclass(frozen=True, slots=True)
+class MemberInfo:
+    """What outputs say of a member."""
+
+    name: str
+    model: str
+    task: str
+    #: The member's key in the store.
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What an export needs to know of a run, kept in its store when the run starts."""
+
+    members: tuple[MemberInfo, ...]
+    #: The pool's output fields and their types as text and as data, see `FieldType`.
+    fields: Mapping[str, Any]
+    #: Keys of the recipe's output, so that an export without options writes the same again.
+    output: Mapping[str, Any]
+
+
+def read_run_info(store: Store) -> RunInfo:
+    """What the run in ``store`` is about. Raises `StoreError` where none was started."""
+    found = store.get_meta("run")
+    if found is None:
+        raise StoreError("the run has not started: it holds no rows yet", where=str(store.folder))
+    return RunInfo(tuple(MemberInfo(**member) for member in found["members"]), found["fields"], found["output"])
+
+
+#: One generation as outputs show it, complete with its output fields.
+Generation = dict[str, Any]
+
+
+def read_generations(store: Store, info: RunInfo, *, raw: bool = False) -> Iterator[tuple[StoredRow, list[Generation]]]:
+    """Each row with one generation per assigned sample, whatever became of it: lists never shift."""
+    fields = list(info.fields)
+    for row in store.iterate_rows():
+        cells = {cell.key: cell for cell in store.read_cells(row.key)}
+        generations = []
+        for place, member in enumerate(info.members):
+            count = row.assigned[place]
+            for sample in range(1 if count == _CONDITION_FAILED else count):
+                cell = cells.get(pack_cell(row.key, member.key, sample))
+                generations.append(_describe_cell(store, member, sample, cell, fields, raw))
+        yield row, generations
+
+
+def _describe_cell(
+    store: Store, member: MemberInfo, sample: int, cell: CellRecord | None, fields: Sequence[str], raw: bool
+) -> Generation:
+    generation: Generation = {
+        "member": member.name,
+        "model": member.model,
+        "task": member.task,
+        "sample": sample,
+        "status": "pending" if cell is None else cell.status,
+        "cause": (cell.cause or None) if cell else None,
+        "message": (cell.message or None) if cell else None,
+    }
+    outputs = decode_json(cell.outputs) if cell is not None and cell.outputs is not None else {}
+    for name in fields:
+        generation[name] = outputs.get(name)
+    generation["usage"] = (
+        None
+        if cell is None or (cell.input_tokens is None and cell.output_tokens is None)
+        else {"input_tokens": cell.input_tokens, "output_tokens": cell.output_tokens}
+    )
+    if raw:
+        stored = cell.answer if cell is not None else None
+        generation["raw"] = None if stored is None else decode_answer(store.read_answer(stored)).text
+    return generation

@@ -1,0 +1,174 @@
+"""The run loop: opens the backends, runs the lanes, closes everything."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from pool_core.engine.events import MemberProgress
+from pool_core.engine.lane import MOST_UNWRITTEN, Lane
+from pool_core.engine.quota import Quota
+from pool_core.engine.work import WorkList
+from pool_core.errors import BackendError, PluginError
+from pool_core.interfaces.backend import Backend
+from pool_core.plan.assign import WHEN_FAILED
+from pool_core.plan.model import Plan, PlannedMember
+from pool_core.store.store import Store
+
+__all__ = ["Engine"]
+
+#: Tells a plugin hook by name; raises nothing.
+Notify = Callable[[str, object], None]
+
+
+@dataclass(slots=True)
+class Engine:
+    """Executes one plan on one store. The rows must have been ingested."""
+
+    plan: Plan
+    store: Store
+    #: The key of each member in the store, in the plan's order.
+    keys: Sequence[int]
+    notify: Notify | None = None
+    random: Random = field(default_factory=Random)
+    wall_time: Callable[[], float] = time.time
+    progress: list[MemberProgress] = field(init=False)
+    backends: list[Backend[Any]] = field(init=False)
+    _lanes: list[Lane] = field(init=False, default_factory=list)
+    _stopped: bool = field(init=False, default=False)
+    _task: asyncio.Task[None] | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.backends = [_build(member) for member in self.plan.members]
+        self.progress = [MemberProgress(member.name) for member in self.plan.members]
+        for assigned, rows in self.store.count_assigned():
+            for progress, count in zip(self.progress, assigned, strict=True):
+                progress.total += rows * (1 if count == WHEN_FAILED else count)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` has been called."""
+        return self._stopped
+
+    def stop(self) -> None:
+        """Send nothing more and let what is in flight finish; called again, stop at once.
+
+        Must be called in the thread of the event loop.
+        """
+        if self._stopped and self._task is not None:
+            self._task.cancel()
+        self._stopped = True
+        for lane in self._lanes:
+            lane.stop()
+
+    async def run(self) -> None:
+        """Run until every cell is finished, the engine is stopped, or nothing can be written.
+
+        Raises:
+            StoreError: outcomes cannot be written. Everything that was committed is kept.
+        """
+        self._task = asyncio.ensure_future(self._run())
+        try:
+            await self._task
+        except asyncio.CancelledError:
+            if not self._stopped:
+                self._task.cancel()
+                raise
+        except BaseExceptionGroup as group:
+            raise _find_first(group) from group
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        room = asyncio.Event()
+        room.set()
+        writer = self.store.writer
+
+        def note_commit() -> None:
+            """Called from the writer's thread: let the lanes that wait for the disk go on."""
+            if writer.failed or writer.pending <= MOST_UNWRITTEN:
+                loop.call_soon_threadsafe(room.set)
+
+        works = self._prepare_work()
+        writer.start(note_commit)
+        backends = self.backends
+        try:
+            opened = await asyncio.gather(*(_open(backend) for backend in backends))
+            quotas = _share_quotas(self.plan.members, backends)
+            for work, backend, problem in zip(works, backends, opened, strict=True):
+                if problem:
+                    work.progress.stopped = problem
+                else:
+                    self._lanes.append(Lane(work, backend, quotas[backend.quota], self.random, room))
+            if self._stopped:
+                return
+            async with asyncio.TaskGroup() as group:
+                for lane in self._lanes:
+                    group.create_task(lane.run())
+        finally:
+            await asyncio.gather(*(backend.aclose() for backend in backends), return_exceptions=True)
+            await asyncio.to_thread(writer.close)
+
+    def _prepare_work(self) -> list[WorkList]:
+        bases = [self.store.register_basis(_join(member)) for member in self.plan.members]
+        free = self.store.release_answers([basis for basis in bases if basis is not None])
+        return [
+            WorkList(
+                member,
+                self.store,
+                key=key,
+                basis=basis,
+                free_answers=free,
+                progress=progress,
+                wall_time=self.wall_time,
+                notify=self.notify,
+            )
+            for member, key, basis, progress in zip(self.plan.members, self.keys, bases, self.progress, strict=True)
+        ]
+
+
+def _build(member: PlannedMember) -> Backend[Any]:
+    try:
+        return member.backend.build()
+    except Exception as error:
+        raise PluginError(
+            f"the backend {member.backend.name} cannot be made: {error}", where=f"member {member.name!r}"
+        ) from error
+
+
+async def _open(backend: Backend[Any]) -> str:
+    """Open a backend. Returns why it cannot be, empty if it is open."""
+    try:
+        await backend.open()
+    except BackendError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - one member's backend must not stop the others
+        return f"its backend cannot be opened: {type(error).__name__}: {error}"
+    return ""
+
+
+def _share_quotas(members: Sequence[PlannedMember], backends: Sequence[Backend[Any]]) -> dict[str, Quota]:
+    """One quota for all members of one limit; the smallest concurrency that any of them names holds."""
+    quotas: dict[str, Quota] = {}
+    for member, backend in zip(members, backends, strict=True):
+        limit = member.limits.concurrency
+        quota = quotas.setdefault(backend.quota, Quota(limit))
+        quota.limit = min(quota.limit, limit)
+    return quotas
+
+
+def _join(member: PlannedMember) -> str | None:
+    """What a member's outcomes rest on, as one text; None where it is not known."""
+    if member.request_fingerprint is None or member.parse_fingerprint is None:
+        return None
+    return f"{member.request_fingerprint}/{member.parse_fingerprint}"
+
+
+def _find_first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,167 @@
+"""A whole job: from a plan through the engine and the store to the merged file.
+
+The one place that puts recipe, plan, store, engine and export together. The command line and the
+Python interface are both thin layers over it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+
+import pool_core
+from pool_core.data.export import export_run
+from pool_core.data.identify import identify_rows
+from pool_core.data.records import RunInfo, read_run_info
+from pool_core.engine.events import RunFinished, RunStarted
+from pool_core.engine.run import Engine
+from pool_core.errors import IncompatibleError, RecipeError
+from pool_core.plan.model import Plan
+from pool_core.plan.resolve import Resolver
+from pool_core.recipe.models import Output
+from pool_core.registry import Registry
+from pool_core.report.summary import RunSummary, summarize_run
+from pool_core.store.store import Store
+
+__all__ = ["Watch", "choose_run_dir", "export", "run_plan"]
+
+#: Shows or steers a running engine: entered before it starts, left when it has ended.
+Watch: TypeAlias = Callable[[Engine], AbstractAsyncContextManager[None]]
+
+STAGE = "pool"
+
+
+def choose_run_dir(recipe: Path) -> Path:
+    """The run directory of a recipe where none is named: always the same, so a run goes on."""
+    return recipe.resolve().parent / "runs" / recipe.stem
+
+
+async def run_plan(
+    plan: Plan, registry: Registry, run_dir: Path, *, watch: Watch | None = None, output: bool = True
+) -> RunSummary:
+    """Run ``plan`` in ``run_dir``, or go on with what an earlier run left there, and write the merged file.
+
+    Args:
+        watch: shows or steers the engine while it runs.
+        output: whether to write the recipe's output at the end.
+
+    Raises:
+        IncompatibleError: the plan has findings of level error; nothing was asked.
+        RowsError, StoreError: the rows cannot be read, the run directory cannot be used.
+    """
+    refuse_incompatible(plan)
+    if plan.rows is None:
+        raise RecipeError("the recipe has no rows", hint="write `rows: FILE`, or give --rows FILE")
+    started = time.monotonic()
+    notes: list[str] = []
+    with Store.open(run_dir) as store:
+        keys = store.register_members(STAGE, [member.name for member in plan.members])
+        counted = store.ingest(identify_rows(plan), keys, plan.rows.name)
+        if counted.rows != counted.added and (counted.added or counted.changed or counted.removed):
+            notes.append(
+                f"rows since the last run: {counted.added} new, {counted.changed} changed, {counted.removed} gone"
+            )
+        engine = Engine(plan, store, keys, notify=_make_notifier(registry, notes, "pool_cell_finished"))
+        _keep_run_info(store, plan, engine, keys)
+        notify = _make_notifier(registry, notes)
+        notify("pool_run_started", RunStarted(run_dir, [member.name for member in plan.members], counted.rows))
+        try:
+            async with watch(engine) if watch is not None else nullcontext():
+                await engine.run()
+        finally:
+            store.writer.close()
+        path = _write_output(store, plan, registry) if output and plan.recipe.output is not None else None
+        summary = summarize_run(
+            engine.progress,
+            interrupted=engine.stopped,
+            rows=counted.rows,
+            seconds=time.monotonic() - started,
+            folder=run_dir,
+            output=path,
+            notes=notes,
+        )
+        (run_dir / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(summary.to_dict()), indent=2))
+        notify(
+            "pool_run_finished",
+            RunFinished(
+                run_dir,
+                summary.status,
+                {member.name: member.ok for member in summary.members},
+                {member.name: sum(member.failed.values()) for member in summary.members},
+            ),
+        )
+    return summary
+
+
+def refuse_incompatible(plan: Plan) -> None:
+    """Raise `IncompatibleError` where the plan has findings of level error."""
+    errors = [finding for finding in plan.findings if finding.level == "error"]
+    if errors:
+        lines = [f"{finding.rule}: {finding.message}" for finding in errors]
+        raise IncompatibleError(
+            "the members do not fit together:\n" + "\n".join(f"  {line}" for line in lines),
+            hint="nothing was asked; `pool check` shows the whole picture and what to write",
+        )
+
+
+def export(store: Store, registry: Registry, output: Output, folder: Path) -> tuple[Path, int]:
+    """Write the merged file of a run as ``output`` says; relative paths start from ``folder``.
+
+    Returns:
+        The file and its number of records.
+    """
+    info = read_run_info(store)
+    writer, config = Resolver(registry, None).resolve_writer(output)
+    path = folder / output.path
+    return path, export_run(store, info, path, writer, config, output.layout, raw=output.raw)
+
+
+def _write_output(store: Store, plan: Plan, registry: Registry) -> Path:
+    assert plan.recipe.output is not None
+    return export(store, registry, plan.recipe.output, plan.folder)[0]
+
+
+def _keep_run_info(store: Store, plan: Plan, engine: Engine, keys: list[int]) -> None:
+    """Note in the store what an export needs, and beside it what made the run."""
+    members = [
+        {"name": member.name, "model": backend.model, "task": member.task_name, "key": key}
+        for member, backend, key in zip(plan.members, engine.backends, keys, strict=True)
+    ]
+    output = plan.recipe.output
+    info = RunInfo(
+        members=(),
+        fields={name: asdict(type_) for name, type_ in plan.schema.items()},
+        output=output.model_dump(mode="json") if output is not None else {},
+    )
+    if output is not None:
+        info.output["path"] = str((plan.folder / output.path).resolve())  # type: ignore[index]
+    store.set_meta("run", {"members": members, "fields": info.fields, "output": info.output})
+    manifest = {
+        "pool_core": pool_core.__version__,
+        "recipe": str(plan.source.path) if plan.source else None,
+        "rows": plan.rows.name if plan.rows else None,
+        "members": members,
+        "schema": {name: str(type_) for name, type_ in plan.schema.items()},
+        "findings": [asdict(finding) for finding in plan.findings],
+        "plugins": list(plan.provenance),
+    }
+    (store.folder / "plan.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
+
+
+def _make_notifier(registry: Registry, notes: list[str], only: str = "") -> Any:
+    """A function that tells a hook and keeps each problem once; None where no plugin listens."""
+    if only and not registry.implements(only):
+        return None
+
+    def notify(hook: str, payload: object) -> None:
+        for problem in registry.notify(hook, payload):
+            if problem not in notes:
+                notes.append(problem)
+
+    return notify

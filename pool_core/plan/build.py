@@ -1,0 +1,167 @@
+"""Making a plan of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pool_core.errors import RecipeError, RowsError, TemplateError
+from pool_core.interfaces.policy import MemberSignature
+from pool_core.interfaces.types import ANY, NULL, Conflict, FieldType, unify
+from pool_core.interfaces.values import Finding
+from pool_core.plan.adapt import adapt_member
+from pool_core.plan.assign import make_assigner
+from pool_core.plan.fingerprint import fingerprint_parsing, fingerprint_requests
+from pool_core.plan.judge import check_members, check_output, check_pool, run_policies
+from pool_core.plan.model import Plan, PlannedMember
+from pool_core.plan.resolve import Resolver
+from pool_core.plan.rows import RowSource, merge_columns, take_sample
+from pool_core.recipe.locate import locate
+from pool_core.recipe.models import Member, Recipe
+from pool_core.recipe.yaml_source import KeyPath, Source
+from pool_core.registry import Registry
+from pool_core.templates import Expression
+
+__all__ = ["make_plan", "merge_schema"]
+
+_LEVELS = {"error": 0, "warning": 1, "info": 2}
+
+
+def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, rows: RowSource | None = None) -> Plan:
+    """Resolve and judge ``recipe``. Contacts nothing; reads the first rows.
+
+    Args:
+        source: where the recipe stands, for paths and messages; None for one made in Python.
+        rows: rows instead of the recipe's own.
+
+    Raises:
+        RecipeError, PluginError, RowsError: there is no plan. Incompatible members are no error
+            here: see `Plan.compatible` and `Plan.findings`.
+    """
+    registry.freeze()
+    registry.require(recipe.plugins.require)
+    resolver = Resolver(registry, source)
+    if rows is None and recipe.rows is not None:
+        rows = resolver.resolve_rows(recipe.rows)
+    sample = take_sample(rows) if rows is not None else []
+    columns = merge_columns(sample) if rows is not None else None
+    if rows is not None and rows.id_column is not None and columns is not None and rows.id_column not in columns:
+        raise RowsError(f"there is no column {rows.id_column!r}", where=rows.name, hint=f"it has: {', '.join(columns)}")
+    pool = recipe.pool
+    members = tuple(_plan_member(index, member, resolver, columns) for index, member in enumerate(pool.members))
+    policies = [resolver.resolve_policy(use, ("pool", "policies", number)) for number, use in enumerate(pool.policies)]
+    if recipe.output is not None:
+        resolver.resolve_writer(recipe.output)
+    signatures = [member.signature for member in members]
+    schema = merge_schema(signatures)
+    findings = [
+        *run_policies(policies, signatures),
+        *check_members(members, sample),
+        *check_pool(pool, members, columns),
+        *check_output(recipe.output, schema, columns),
+    ]
+    plan = Plan(
+        recipe=recipe,
+        source=source,
+        members=members,
+        rows=rows,
+        sample=sample,
+        columns=columns,
+        schema=schema,
+        findings=(),
+        assign=make_assigner(
+            pool.assign, pool.samples, pool.seed, [m.weight for m in members], [m.when for m in members]
+        ),
+        provenance=_describe_plugins(registry),
+    )
+    findings += registry.collect_findings(replace(plan, findings=_sort_findings(findings)))
+    return replace(plan, findings=_sort_findings(findings))
+
+
+def merge_schema(signatures: Sequence[MemberSignature]) -> dict[str, FieldType]:
+    """Every output field and the type that holds all members' values; ``any`` where they conflict."""
+    schema: dict[str, FieldType] = {}
+    for name in sorted({field for signature in signatures for field in signature.outputs}):
+        # Every field is null where its cell failed, and where a member does not give it.
+        merged: FieldType = NULL
+        for signature in signatures:
+            unified = unify(merged, signature.outputs.get(name, NULL))
+            merged = ANY if isinstance(unified, Conflict) else unified
+        schema[name] = merged
+    return schema
+
+
+def _plan_member(
+    index: int, member: Member, resolver: Resolver, columns: Mapping[str, FieldType] | None
+) -> PlannedMember:
+    path: KeyPath = ("pool", "members", index)
+    source = resolver.source
+    task, task_name = resolver.resolve_task(member.task, (*path, "task"))
+    backend = resolver.resolve_backend(member.backend, (*path, "backend"))
+    capabilities = backend.describe_capabilities()
+    prompt_format = (
+        resolver.resolve_prompt_format(member.prompt_format, (*path, "prompt_format")) if member.prompt_format else None
+    )
+    adapter = adapt_member(member, task, source, path)
+    sampling: dict[str, Any] = member.sampling.collect()
+    unable = [name for name, able in (("seed", capabilities.seed), ("stop", capabilities.stop)) if not able]
+    ignored = tuple(name for name in unable if sampling.pop(name, None) is not None)
+    seed = sampling.pop("seed", None)
+    if prompt_format is not None and prompt_format.stop and capabilities.stop:
+        sampling.setdefault("stop", list(prompt_format.stop))
+    planned = PlannedMember(
+        index=index,
+        name=member.name,
+        task=task,
+        task_name=task_name,
+        backend=backend,
+        capabilities=capabilities,
+        sampling=sampling,
+        seed=seed,
+        limits=member.limits,
+        adapter=adapter,
+        prompt_format=prompt_format,
+        when=_compile_when(member, source, path),
+        weight=member.weight,
+        signature=MemberSignature(
+            member.name, task_name, type(task), adapter.inputs, adapter.outputs, adapter.sources, columns
+        ),
+        ignored=ignored,
+    )
+    return replace(
+        planned,
+        request_fingerprint=fingerprint_requests(resolver.registry, member, backend, sampling, adapter),
+        parse_fingerprint=fingerprint_parsing(resolver.registry, member, task, adapter),
+    )
+
+
+def _compile_when(member: Member, source: Source | None, path: KeyPath) -> Expression | None:
+    if member.when is None:
+        return None
+    where = locate(source, (*path, "when"))
+    try:
+        return Expression(member.when)
+    except TemplateError as error:
+        raise RecipeError(error.message, where=where, hint=error.hint) from error
+
+
+def _sort_findings(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Errors first; within a level in an order that does not depend on the members' order."""
+    unique = dict.fromkeys(findings)
+    return tuple(
+        sorted(unique, key=lambda f: (_LEVELS.get(f.level, 0), f.rule, f.field, f.members, f.message, f.source))
+    )
+
+
+def _describe_plugins(registry: Registry) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": plugin.record.name,
+            "distribution": plugin.record.distribution,
+            "version": plugin.record.version,
+            "editable": plugin.record.editable,
+        }
+        for plugin in registry.plugins
+        if plugin.state == "active"
+    ]

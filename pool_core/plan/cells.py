@@ -1,0 +1,91 @@
+"""The pure part of a cell: what is asked for a row, and what an answer gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+from pool_core.errors import ParseError, PoolError, TemplateError
+from pool_core.interfaces.values import Answer, Cause, Outcome, Prompt, Row
+from pool_core.plan.model import PlannedMember
+
+__all__ = ["collect_sampling", "compute_key", "make_prompt", "read_answer"]
+
+
+def make_prompt(member: PlannedMember, row: Row) -> Prompt:
+    """What ``member`` asks for ``row``, in the form that its backend takes.
+
+    Raises:
+        TemplateError: the row yields no prompt, whatever the task or the format did.
+    """
+    try:
+        prompt = member.task.render(member.adapter.adapt_row(row))
+        if member.prompt_format is not None and prompt.text is None:
+            prompt = Prompt(text=member.prompt_format.format(prompt.messages), schema=prompt.schema)
+    except TemplateError:
+        raise
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise TemplateError(f"the task {member.task_name} broke: {type(error).__name__}: {error}") from error
+    return prompt
+
+
+def collect_sampling(member: PlannedMember, sample: int) -> Mapping[str, Any]:
+    """The sampling parameters of one sample: the member's, with a seed of its own where one is set."""
+    if member.seed is None:
+        return member.sampling
+    return {**member.sampling, "seed": member.seed + sample}
+
+
+def compute_key(endpoint: str, body: bytes, sample: int) -> bytes:
+    """The request key: everything that is sent, where to, and which sample it is. 16 bytes."""
+    digest = blake2b(endpoint.encode(), digest_size=16)
+    digest.update(b"\0%d\0" % sample)
+    digest.update(body)
+    return digest.digest()
+
+
+def read_answer(member: PlannedMember, answer: Answer, row: Row) -> Outcome:
+    """What ``answer`` gives: the pool's fields, or why it gives none. Raises nothing."""
+    unusable = _find_fault(member, answer)
+    if unusable is not None:
+        return unusable
+    try:
+        output = member.task.parse(answer, member.adapter.adapt_row(row))
+        if not isinstance(output, member.task.output):
+            return _fail(
+                answer,
+                Cause.SCHEMA,
+                f"the task {member.task_name} returned {type(output).__name__}, "
+                f"declared is {member.task.output.__name__}",
+            )
+        return Outcome("ok", outputs=member.adapter.adapt_output(output.model_dump(mode="json")), answer=answer)
+    except ParseError as error:
+        return _fail(answer, error.cause, str(error))
+    except PoolError as error:
+        return _fail(answer, Cause.PARSE, str(error))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a broken parser costs its cell, never the run
+        return _fail(answer, Cause.PARSE, f"the task {member.task_name} broke: {type(error).__name__}: {error}")
+
+
+def _find_fault(member: PlannedMember, answer: Answer) -> Outcome | None:
+    """Why ``answer`` is not worth parsing, None if it is."""
+    if answer.finish_reason == "content_filter":
+        return _fail(answer, Cause.CONTENT_FILTER, "the provider withheld the answer")
+    if answer.refusal and not answer.text:
+        return _fail(answer, Cause.REFUSAL, f"the model declined: {answer.refusal}")
+    if answer.finish_reason == "length" and not member.task.accepts_truncated:
+        return _fail(
+            answer, Cause.TRUNCATED, "the answer stops at the token limit; raise `sampling: {max_tokens: ...}`"
+        )
+    if not answer.text and not answer.tool_calls:
+        return _fail(answer, Cause.EMPTY, "the answer has no content")
+    return None
+
+
+def _fail(answer: Answer, cause: Cause, message: str) -> Outcome:
+    return Outcome("failed", cause, message, answer=answer)

@@ -1,0 +1,168 @@
+"""Every check of a plan: the recipe's policies, the plan's own rules, the plugins' hook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from pool_core.errors import TemplateError
+from pool_core.interfaces.policy import MemberSignature, Policy, check_findings
+from pool_core.interfaces.types import FieldType
+from pool_core.interfaces.values import Finding, Row
+from pool_core.plan.assign import MOST_SAMPLES
+from pool_core.plan.cells import make_prompt
+from pool_core.plan.model import PlannedMember
+from pool_core.recipe.models import Output, PoolSpec
+
+__all__ = ["RESERVED_FIELDS", "check_members", "check_output", "check_pool", "run_policies"]
+
+#: What every generation carries beside the pool's own fields.
+RESERVED_FIELDS = ("member", "model", "task", "sample", "status", "cause", "message", "usage", "raw")
+
+
+def run_policies(
+    policies: Sequence[tuple[Policy, str]],  # type: ignore[type-arg]
+    signatures: Sequence[MemberSignature],
+) -> Iterator[Finding]:
+    """What each policy says. One that breaks is an error finding: it never lets a plan pass."""
+    ordered = sorted(signatures, key=lambda signature: signature.name)
+    for policy, name in policies:
+        try:
+            found = check_findings(policy.judge(ordered))
+        except Exception as error:  # noqa: BLE001 - fails closed, and names the policy
+            found = [
+                Finding(
+                    "error",
+                    "policy-failed",
+                    f"the policy {name!r} failed: {type(error).__name__}: {error}",
+                    hint="report it to the policy's authors, or take it out of `policies:`",
+                )
+            ]
+        yield from (finding if finding.source else replace(finding, source=name) for finding in found)
+
+
+def check_members(members: Sequence[PlannedMember], sample: Sequence[Row]) -> Iterator[Finding]:
+    """What each member alone gets wrong: its prompt, its format, parameters that its backend ignores."""
+    for member in members:
+        yield from _check_prompt(member, sample)
+        yield from _check_sampling(member)
+
+
+def _check_prompt(member: PlannedMember, sample: Sequence[Row]) -> Iterator[Finding]:
+    takes = member.capabilities.takes
+    if member.prompt_format is not None and takes == "chat":
+        yield _error(
+            member,
+            "format-unused",
+            f"{member.name} has a prompt format, but its backend {member.backend.name} takes messages as they are",
+            "remove `prompt_format`, or let the backend take text",
+        )
+        return
+    if not sample:
+        return
+    try:
+        prompt = make_prompt(member, sample[0])
+    except TemplateError as error:
+        yield _error(
+            member, "render", f"{member.name} cannot make a prompt of the first row: {error.message}", error.hint
+        )
+        return
+    if takes == "text" and prompt.text is None:
+        yield _error(
+            member,
+            "format-missing",
+            f"{member.name} makes messages, but its backend {member.backend.name} takes one text",
+            "name the format that the model was trained on",
+            fix="prompt_format: chatml",
+        )
+    elif takes == "chat" and not prompt.messages:
+        yield _error(
+            member,
+            "prompt-kind",
+            f"{member.name} makes one text, but its backend {member.backend.name} takes messages",
+            "use a task that makes messages, or a backend that takes text",
+        )
+
+
+def _check_sampling(member: PlannedMember) -> Iterator[Finding]:
+    for name in member.ignored:
+        yield Finding(
+            "warning",
+            "parameter-ignored",
+            f"{member.name} sets {name!r}, which its backend {member.backend.name} does not take; it is not sent",
+            (member.name,),
+            name,
+            hint=f"remove `{name}` from its sampling",
+        )
+
+
+def check_pool(
+    pool: PoolSpec, members: Sequence[PlannedMember], columns: Mapping[str, FieldType] | None
+) -> Iterator[Finding]:
+    """Whether samples can be assigned as the recipe asks."""
+    total = len(members) if pool.samples is None else pool.samples
+    if pool.assign == "all" and total % len(members):
+        lower = total - total % len(members)
+        yield Finding(
+            "error",
+            "samples-uneven",
+            f"{total} samples cannot be shared by {len(members)} members alike, which `assign: all` asks for",
+            hint=f"write `samples: {lower or len(members)}`, or `assign: balanced`",
+        )
+    most = total if pool.assign in ("weighted", "routed") else -(-total // len(members))
+    if most > MOST_SAMPLES:
+        yield Finding(
+            "error",
+            "samples-many",
+            f"one member may have to give {most} samples for a row; {MOST_SAMPLES} is the most",
+            hint="lower `samples`",
+        )
+    for member in members:
+        if member.when is None:
+            continue
+        if pool.assign != "routed":
+            yield Finding(
+                "warning",
+                "when-unused",
+                f"{member.name} has a `when`, which acts with `assign: routed` alone, not with `assign: {pool.assign}`",
+                (member.name,),
+                hint="write `assign: routed`, or remove `when`",
+            )
+        unknown = [name for name in member.when.names if columns is not None and name not in columns]
+        if unknown:
+            yield _error(
+                member,
+                "when-column",
+                f"{member.name}'s `when` reads {', '.join(map(repr, unknown))}, which no row has",
+                f"the columns are {', '.join(columns or ())}",
+            )
+
+
+def check_output(
+    output: Output | None, schema: Iterable[str], columns: Mapping[str, FieldType] | None
+) -> Iterator[Finding]:
+    """Whether the merged file has one meaning for every name."""
+    for field in sorted(set(schema) & set(RESERVED_FIELDS)):
+        yield Finding(
+            "error",
+            "field-reserved",
+            f"the output field {field!r} has the name of a part that every generation carries",
+            field=field,
+            hint="give it another name in the members' `outputs:`",
+            fix=f"outputs: {{my_{field}: {field}}}",
+        )
+    if output is None or columns is None:
+        return
+    taken = {"generations"} if output.layout == "nested" else {*RESERVED_FIELDS, *schema}
+    for name in sorted(taken & set(columns)) if output.layout != "long" else ():
+        yield Finding(
+            "error",
+            "column-taken",
+            f"the rows have a column {name!r}, which the layout {output.layout!r} writes itself",
+            field=name,
+            hint="rename the column, or choose another layout",
+        )
+
+
+def _error(member: PlannedMember, rule: str, message: str, hint: str = "", fix: str = "") -> Finding:
+    return Finding("error", rule, message, (member.name,), hint=hint, fix=fix)

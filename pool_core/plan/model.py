@@ -1,0 +1,113 @@
+"""The plan and its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from pool_core.interfaces.backend import Backend
+from pool_core.interfaces.policy import MemberSignature
+from pool_core.interfaces.prompt_format import PromptFormat
+from pool_core.interfaces.task import Task
+from pool_core.interfaces.types import FieldType
+from pool_core.interfaces.values import Capabilities, Finding, Row
+from pool_core.plan.adapt import Adapter
+from pool_core.plan.rows import RowSource
+from pool_core.recipe.models import Limits, Recipe
+from pool_core.recipe.yaml_source import Source
+from pool_core.templates import Expression
+
+__all__ = ["BackendPlan", "Plan", "PlannedMember"]
+
+
+@dataclass(frozen=True, slots=True)
+class BackendPlan:
+    """A backend that is resolved and validated, and not made yet."""
+
+    #: Qualified name, such as ``openai/openai``.
+    name: str
+    factory: type[Backend[Any]] | None
+    config: BaseModel | None
+    inner: Mapping[str, BackendPlan] = field(default_factory=dict)
+    #: The ready object, where Python gave one.
+    instance: Backend[Any] | None = None
+
+    def build(self) -> Backend[Any]:
+        """Make the backend, the inner ones first. Contacts nothing: that is for `Backend.open`."""
+        if self.instance is not None:
+            return self.instance
+        assert self.factory is not None
+        return self.factory.build(self.config, {name: plan.build() for name, plan in self.inner.items()})
+
+    def describe_capabilities(self) -> Capabilities:
+        """What the backend will be able to do, without making it."""
+        inner = {name: plan.describe_capabilities() for name, plan in self.inner.items()}
+        factory = self.factory or type(self.instance)
+        config = self.config if self.instance is None else self.instance.config
+        return factory.capabilities(config, inner)  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMember:
+    """A member, ready to run."""
+
+    index: int
+    name: str
+    task: Task[Any]
+    task_name: str
+    backend: BackendPlan
+    capabilities: Capabilities
+    #: The sampling parameters that were set, without the seed.
+    sampling: Mapping[str, Any]
+    seed: int | None
+    limits: Limits
+    adapter: Adapter
+    prompt_format: PromptFormat[Any] | None
+    when: Expression | None
+    weight: float
+    signature: MemberSignature
+    #: Parameters that the recipe sets and the backend does not take; they are not sent.
+    ignored: tuple[str, ...] = ()
+    #: Changes when anything changes that shapes requests; None: not known, look at every request.
+    request_fingerprint: str | None = None
+    #: Changes when anything changes that shapes how answers are read; None: not known.
+    parse_fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A recipe resolved: what is going to run, and whether it may."""
+
+    recipe: Recipe
+    source: Source | None
+    members: tuple[PlannedMember, ...]
+    rows: RowSource | None
+    #: The first rows, as many as were looked at.
+    sample: Sequence[Row]
+    #: Columns of the rows and their types, as far as they were looked at.
+    columns: Mapping[str, FieldType] | None
+    #: The pool's output fields in name order and the type that holds every member's values.
+    schema: Mapping[str, FieldType]
+    findings: tuple[Finding, ...]
+    #: Says how many samples each member gives for a row: (position, row id, row) -> one byte per member.
+    assign: Callable[[int, str, Row], bytes]
+    #: The plugins that were active: name, distribution, version, editable.
+    provenance: Sequence[Mapping[str, Any]]
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths start from."""
+        return self.source.folder if self.source else Path.cwd()
+
+    @property
+    def signatures(self) -> tuple[MemberSignature, ...]:
+        return tuple(member.signature for member in self.members)
+
+    @property
+    def compatible(self) -> bool:
+        """Whether no finding is an error."""
+        return all(finding.level != "error" for finding in self.findings)

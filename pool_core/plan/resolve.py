@@ -1,0 +1,135 @@
+"""Names become classes, and what stands beside them becomes a validated configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from pool_core.errors import PluginError, RecipeError
+from pool_core.interfaces.backend import Backend, BackendSpec
+from pool_core.interfaces.policy import Policy
+from pool_core.interfaces.prompt_format import PromptFormat
+from pool_core.interfaces.task import Task
+from pool_core.plan.callables import CallablePolicy, CallablePromptFormat
+from pool_core.plan.model import BackendPlan
+from pool_core.plan.rows import FileRows
+from pool_core.recipe.locate import explain_errors, locate
+from pool_core.recipe.models import Output, Rows, Use
+from pool_core.recipe.yaml_source import KeyPath, Source
+from pool_core.registry import Entry, Kind, Registry
+
+__all__ = ["Resolver"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """Resolves the names of one recipe."""
+
+    registry: Registry
+    source: Source | None
+
+    def resolve_task(self, use: Use, path: KeyPath) -> tuple[Task[Any], str]:
+        """The task that ``use`` means, and its qualified name."""
+        if use.instance is not None:
+            self._check_instance(use.instance, Task, "task", path)
+            return use.instance, use.use
+        entry, factory, config = self._resolve("task", use, path)
+        task: Task[Any] = self._make(entry, lambda: factory(config), path)
+        return task, entry.qualified
+
+    def resolve_backend(self, use: Use, path: KeyPath) -> BackendPlan:
+        """The backend that ``use`` means and those inside it. None is made."""
+        if use.instance is not None:
+            self._check_instance(use.instance, Backend, "backend", path)
+            return BackendPlan(use.use, None, None, instance=use.instance)
+        entry, factory, config = self._resolve("backend", use, path)
+        inner = {
+            name: self.resolve_backend(Use(use=spec.use, **(spec.model_extra or {})), (*path, name))
+            for name in type(config).model_fields
+            if isinstance(spec := getattr(config, name), BackendSpec)
+        }
+        return BackendPlan(entry.qualified, factory, config, inner)
+
+    def resolve_policy(self, use: Use, path: KeyPath) -> tuple[Policy[Any], str]:
+        """The policy that ``use`` means, and the name that its findings carry."""
+        if isinstance(use.instance, Policy):
+            return use.instance, use.use
+        if use.instance is not None:
+            if not callable(use.instance):
+                raise self._refuse(f"a {type(use.instance).__name__} is neither a policy nor a function", path)
+            return CallablePolicy(use.instance), use.use
+        entry, factory, config = self._resolve("policy", use, path)
+        policy: Policy[Any] = self._make(entry, lambda: factory(config), path)
+        return policy, entry.name
+
+    def resolve_prompt_format(self, use: Use, path: KeyPath) -> PromptFormat[Any]:
+        """The prompt format that ``use`` means; from Python also a plain function."""
+        if isinstance(use.instance, PromptFormat):
+            return use.instance
+        if use.instance is not None:
+            if not callable(use.instance):
+                raise self._refuse(f"a {type(use.instance).__name__} is neither a prompt format nor a function", path)
+            return CallablePromptFormat(use.instance)
+        entry, factory, config = self._resolve("prompt_format", use, path)
+        made: PromptFormat[Any] = self._make(entry, lambda: factory(config), path)
+        return made
+
+    def resolve_rows(self, rows: Rows) -> FileRows:
+        """The reader of the recipe's rows."""
+        folder = self.source.folder if self.source else None
+        path = folder / rows.path if folder else rows.path
+        entry, factory, config = self._resolve_file("reader", rows, ("rows",), rows.reader)
+        reader = self._make(entry, lambda: factory(path, config), ("rows",))
+        return FileRows(reader, rows.id)
+
+    def resolve_writer(self, output: Output) -> tuple[type[Any], BaseModel]:
+        """The writer's class and configuration for the recipe's output."""
+        _, factory, config = self._resolve_file("writer", output, ("output",), output.writer)
+        return factory, config
+
+    def _resolve_file(
+        self, kind: Kind, spec: Rows | Output, path: KeyPath, name: str | None
+    ) -> tuple[Entry, type[Any], BaseModel]:
+        try:
+            entry = self.registry.find(kind, name) if name else self.registry.find_for_file(kind, spec.path)
+        except PluginError as error:
+            raise self._place(error, path) from error
+        factory = self.registry.load(entry)
+        return entry, factory, self._validate(factory.Config, dict(spec.model_extra or {}), path)
+
+    def _resolve(self, kind: Kind, use: Use, path: KeyPath) -> tuple[Entry, type[Any], Any]:
+        try:
+            entry = self.registry.find(kind, use.use)
+            factory = self.registry.load(entry)
+        except PluginError as error:
+            raise self._place(error, (*path, "use")) from error
+        return entry, factory, self._validate(factory.Config, use.options, path)
+
+    def _validate(self, model: type[BaseModel], options: dict[str, Any], path: KeyPath) -> BaseModel:
+        folder = self.source.folder if self.source else None
+        try:
+            return model.model_validate(options, context={"folder": folder})
+        except ValidationError as error:
+            raise explain_errors(error, model, self.source, path) from None
+
+    def _make(self, entry: Entry, make: Any, path: KeyPath) -> Any:
+        """Call a plugin's constructor; its own errors get the place, others name the plugin."""
+        try:
+            return make()
+        except Exception as error:
+            raise RecipeError(
+                f"the {entry.kind.replace('_', ' ')} {entry.qualified} cannot be made: {error}",
+                where=locate(self.source, path),
+            ) from error
+
+    def _check_instance(self, value: object, base: type, label: str, path: KeyPath) -> None:
+        if not isinstance(value, base):
+            raise self._refuse(f"a {type(value).__name__} is no {label}: it must derive from {base.__name__}", path)
+
+    def _refuse(self, message: str, path: KeyPath) -> RecipeError:
+        return RecipeError(message, where=locate(self.source, path))
+
+    def _place(self, error: PluginError, path: KeyPath) -> PluginError:
+        return PluginError(error.message, where=locate(self.source, path), hint=error.hint)

@@ -1,0 +1,97 @@
+"""Where rows come from, and what their first ones tell of the columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, Protocol
+
+from pool_core.errors import RowsError
+from pool_core.interfaces.data import Reader
+from pool_core.interfaces.types import ANY, Conflict, FieldType, infer_type, unify
+from pool_core.interfaces.values import Row
+
+__all__ = ["SAMPLE_SIZE", "FileRows", "MemoryRows", "RowSource", "merge_columns", "take_sample"]
+
+#: How many rows a plan looks at.
+SAMPLE_SIZE = 100
+
+
+class RowSource(Protocol):
+    """Rows that can be read from the start any number of times."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def id_column(self) -> str | None:
+        """The column that identifies a row; None where its content does."""
+
+    def read(self) -> Iterator[tuple[str, Row]]:
+        """Yield each row with its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileRows:
+    """The rows of a file."""
+
+    reader: Reader[Any]
+    id_column: str | None
+
+    @property
+    def name(self) -> str:
+        return str(self.reader.path)
+
+    def read(self) -> Iterator[tuple[str, Row]]:
+        yield from self.reader.read()
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRows:
+    """Rows that Python gave."""
+
+    rows: Sequence[Row]
+    id_column: str | None
+    name: str = "rows"
+
+    def read(self) -> Iterator[tuple[str, Row]]:
+        for number, row in enumerate(self.rows):
+            if not isinstance(row, Mapping):
+                raise RowsError(f"row {number} is a {type(row).__name__}, not a mapping", where=self.name)
+            yield f"row {number}", row
+
+
+def take_sample(source: RowSource) -> list[Row]:
+    """The first rows.
+
+    Raises:
+        RowsError: they cannot be read, or there is none.
+    """
+    sample = [row for _, row in islice(source.read(), SAMPLE_SIZE)]
+    if not sample:
+        raise RowsError("there are no rows", where=source.name, hint="a run needs at least one")
+    return sample
+
+
+def merge_columns(rows: Iterable[Row]) -> dict[str, FieldType]:
+    """The columns of ``rows`` and the types that hold all their values; what some rows lack is nullable."""
+    columns: dict[str, FieldType] = {}
+    seen: dict[str, int] = {}
+    count = 0
+    for row in rows:
+        count += 1
+        for name, value in row.items():
+            found = infer_type(value)
+            known = columns.get(name, found)
+            if known != found:
+                merged = unify(known, found)
+                found = ANY if isinstance(merged, Conflict) else merged
+            columns[name] = found
+            seen[name] = seen.get(name, 0) + 1
+    return {name: type_ if seen[name] == count else _make_nullable(type_) for name, type_ in columns.items()}
+
+
+def _make_nullable(type_: FieldType) -> FieldType:
+    return replace(type_, nullable=True)

@@ -1,0 +1,76 @@
+"""The JSON Schema of recipes: the models' own, with every installed plugin's configuration in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pool_core.errors import PluginError
+from pool_core.interfaces.backend import BackendSpec
+from pool_core.recipe.models import Recipe
+from pool_core.registry import Entry, Kind, Registry
+
+__all__ = ["make_recipe_schema"]
+
+#: Where each kind of name stands: (definition, property, whether a list of them).
+_PLACES: list[tuple[Kind, str, str]] = [
+    ("backend", "Member", "backend"),
+    ("task", "Member", "task"),
+    ("prompt_format", "Member", "prompt_format"),
+    ("policy", "PoolSpec", "policies"),
+]
+
+
+def make_recipe_schema(registry: Registry) -> tuple[dict[str, Any], list[str]]:
+    """The schema, and what had to be left out because it cannot be imported."""
+    document = Recipe.model_json_schema()
+    definitions = document["$defs"]
+    definitions.pop("Use", None)
+    problems: list[str] = []
+    for kind, model, name in _PLACES:
+        definitions[kind] = _describe_kind(registry, kind, definitions, problems)
+        field = definitions[model]["properties"][name]
+        reference = {"$ref": f"#/$defs/{kind}"}
+        description = {"description": field["description"]} if "description" in field else {}
+        place = {"type": "array", "items": reference} if field.get("type") == "array" else reference
+        definitions[model]["properties"][name] = {**place, **description}
+    files: list[tuple[str, Kind]] = [("Rows", "reader"), ("Output", "writer")]
+    for model, kind in files:
+        names = sorted(entry.name for entry in registry.entries(kind))
+        definitions[model]["properties"][kind]["examples"] = names
+    for name in ("rows", "output"):
+        field = document["properties"][name]
+        field["anyOf"].append({"type": "string", "description": "The file alone."})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Recipe of pool-core",
+        **document,
+    }, problems
+
+
+def _describe_kind(registry: Registry, kind: Kind, definitions: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    """Either the name alone, or ``use`` with the configuration of the class that it names."""
+    entries = registry.entries(kind)
+    short = [entry.name for entry in entries]
+    choices: list[dict[str, Any]] = []
+    for entry in entries:
+        names = [entry.qualified] if short.count(entry.name) > 1 else [entry.name, entry.qualified]
+        try:
+            choices.append(_describe_entry(registry, entry, names, definitions))
+        except PluginError as error:
+            problems.append(str(error))
+    names = sorted({name for choice in choices for name in choice["properties"]["use"]["enum"]})
+    return {"anyOf": [{"type": "string", "enum": names}, *choices]} if choices else {}
+
+
+def _describe_entry(registry: Registry, entry: Entry, names: list[str], definitions: dict[str, Any]) -> dict[str, Any]:
+    config = registry.load(entry).Config
+    prefix = f"{entry.record.name}.{entry.name}."
+    schema: dict[str, Any] = config.model_json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
+    for name, definition in schema.pop("$defs", {}).items():
+        nested = name == BackendSpec.__name__
+        definitions[prefix + name] = {"$ref": "#/$defs/backend"} if nested else definition
+    schema["title"] = entry.qualified
+    schema["description"] = entry.contribution.summary
+    schema["properties"] = {"use": {"enum": names}, **schema.get("properties", {})}
+    schema["required"] = ["use", *schema.get("required", [])]
+    return schema

@@ -1,0 +1,158 @@
+"""The Python interface: a pool that runs over rows, in scripts and in notebooks."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pool_core.data.layouts import Layout, arrange
+from pool_core.data.records import read_generations, read_run_info
+from pool_core.engine.run import Engine
+from pool_core.interfaces.values import Row
+from pool_core.job import choose_run_dir, export, run_plan
+from pool_core.plan.build import make_plan
+from pool_core.plan.model import Plan
+from pool_core.plan.rows import MemoryRows
+from pool_core.recipe.load import load_recipe
+from pool_core.recipe.models import Output, PoolSpec, Recipe
+from pool_core.registry import Registry
+from pool_core.report.summary import RunSummary
+from pool_core.store.store import Store
+
+__all__ = ["Pool", "Result", "run_recipe"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A run that has ended. Its answers stay in `run_dir`."""
+
+    summary: RunSummary
+
+    @property
+    def run_dir(self) -> Path:
+        return self.summary.folder
+
+    def rows(self, layout: Layout = "nested", *, raw: bool = False) -> Iterator[dict[str, Any]]:
+        """The merged records, streaming from the run directory; see `arrange` for the layouts."""
+        with Store.read(self.run_dir) as store:
+            info = read_run_info(store)
+            names = ["member", "model", "task", "sample", "status", "cause", "message", *info.fields, "usage"]
+            yield from arrange(layout, read_generations(store, info, raw=raw), [*names, *(["raw"] if raw else [])])
+
+    def export(self, path: str | Path, layout: Layout = "nested", *, registry: Registry | None = None) -> int:
+        """Write the merged file; its ending chooses the writer. Returns the number of records."""
+        with Store.read(self.run_dir) as store:
+            output = Output(path=Path(path), layout=layout)
+            return export(store, registry or Registry.discover(), output, Path.cwd())[1]
+
+
+class Pool(PoolSpec):
+    """Members that answer the same rows.
+
+    ::
+
+        pool = Pool(members=[Member(name="a", backend={"use": "simulate"}, task="text-generation")])
+        result = pool.run([{"instruction": "Say hello."}])
+
+    `run` works in a script and inside a running event loop alike; `arun` is for ``await``.
+    """
+
+    def check(self, rows: Iterable[Row] | None = None, *, registry: Registry | None = None) -> Plan:
+        """Resolve and judge the pool, contacting nothing. See `Plan.compatible` and `Plan.findings`."""
+        source = None if rows is None else MemoryRows(list(rows), None)
+        return make_plan(Recipe(pool=self), registry or Registry.discover(), rows=source)
+
+    def run(
+        self,
+        rows: Iterable[Row],
+        *,
+        id_column: str | None = None,
+        run_dir: str | Path = "runs/pool",
+        registry: Registry | None = None,
+    ) -> Result:
+        """Ask every member what the assignment gives it, and wait for the end.
+
+        Run again with the same ``run_dir``, after a stop or with other rows or members, it asks only
+        what is not in the store.
+
+        Raises:
+            IncompatibleError: the members do not fit together; nothing was asked.
+            RecipeError, PluginError, RowsError, StoreError: it cannot start.
+        """
+        registry = registry or Registry.discover()
+        plan = make_plan(Recipe(pool=self), registry, rows=MemoryRows(list(rows), id_column))
+        return Result(_run_blocking(plan, registry, Path(run_dir)))
+
+    async def arun(
+        self,
+        rows: Iterable[Row],
+        *,
+        id_column: str | None = None,
+        run_dir: str | Path = "runs/pool",
+        registry: Registry | None = None,
+    ) -> Result:
+        """`run` for a running event loop. Cancelling it stops the run; what was paid for is kept."""
+        registry = registry or Registry.discover()
+        plan = make_plan(Recipe(pool=self), registry, rows=MemoryRows(list(rows), id_column))
+        return Result(await run_plan(plan, registry, Path(run_dir)))
+
+
+def run_recipe(path: str | Path, *, run_dir: str | Path | None = None, registry: Registry | None = None) -> Result:
+    """Run the recipe at ``path``, as ``pool run`` does, and wait for the end. Raises as `Pool.run`."""
+    recipe, source = load_recipe(Path(path))
+    registry = registry or Registry.discover()
+    plan = make_plan(recipe, registry, source)
+    return Result(_run_blocking(plan, registry, Path(run_dir) if run_dir else choose_run_dir(Path(path))))
+
+
+def _run_blocking(plan: Plan, registry: Registry, run_dir: Path) -> RunSummary:
+    """Run in an event loop of its own: in a thread of its own where this one has a running loop."""
+    job = _Job(plan, registry, run_dir)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(job.run())
+    return job.run_in_thread()
+
+
+class _Job:
+    """One run whose engine another thread can stop."""
+
+    def __init__(self, plan: Plan, registry: Registry, run_dir: Path) -> None:
+        self._arguments = (plan, registry, run_dir)
+        self._engine: Engine | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def run(self) -> RunSummary:
+        return await run_plan(*self._arguments, watch=self._watch)
+
+    def _watch(self, engine: Engine) -> AbstractAsyncContextManager[None]:
+        self._engine, self._loop = engine, asyncio.get_running_loop()
+        return nullcontext()
+
+    def run_in_thread(self) -> RunSummary:
+        """Run in a new thread. An interrupt (a notebook's stop button) lets what is in flight finish."""
+        outcome: list[RunSummary | BaseException] = []
+
+        def work() -> None:
+            try:
+                outcome.append(asyncio.run(self.run()))
+            except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
+                outcome.append(error)
+
+        thread = threading.Thread(target=work, name="pool-run")
+        thread.start()
+        while thread.is_alive():
+            try:
+                thread.join()
+            except KeyboardInterrupt:
+                if self._loop is not None and self._engine is not None:
+                    self._loop.call_soon_threadsafe(self._engine.stop)
+        if isinstance(outcome[0], BaseException):
+            raise outcome[0]
+        return outcome[0]

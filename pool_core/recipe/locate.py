@@ -1,0 +1,104 @@
+"""Turning validation errors into places and words that a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from pool_core.errors import RecipeError
+from pool_core.recipe.yaml_source import KeyPath, Source
+
+__all__ = ["explain_errors", "locate", "write_path"]
+
+#: Pydantic's words for what a person sees more plainly.
+_WORDS = {
+    "missing": "this key is missing",
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
+    "model_attributes_type": "must be a mapping of keys to values",
+    "path_type": "must be a path",
+    "string_pattern_mismatch": "must start with a letter or digit and hold only letters, digits and . _ - (64 at most)",
+}
+
+
+def write_path(path: Sequence[str | int]) -> str:
+    """``('pool', 'members', 0, 'task')`` as ``pool.members[0].task``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def locate(source: Source | None, path: KeyPath) -> str:
+    """``recipe.yaml:12: pool.members[0].task``, or the path alone for a recipe made in Python."""
+    return f"{source.locate(path)}: {write_path(path)}" if source else write_path(path)
+
+
+def explain_errors(
+    error: ValidationError, model: type[BaseModel], source: Source | None, prefix: KeyPath = ()
+) -> RecipeError:
+    """All errors of a validation as one `RecipeError`, each with its place, in the order of the file."""
+    lines = []
+    for item in error.errors(include_url=False, include_input=False):
+        path: KeyPath = (*prefix, *item["loc"])
+        lines.append((_find_line(source, path), f"{locate(source, path)}: {_describe(item, model)}"))
+    lines.sort(key=lambda pair: pair[0])
+    first, *rest = [text for _, text in lines]
+    message = (
+        first if not rest else "\n".join([f"{len(lines)} things are wrong", *(f"  {text}" for text in (first, *rest))])
+    )
+    return RecipeError(message)
+
+
+def _find_line(source: Source | None, path: KeyPath) -> int:
+    if source is None:
+        return 0
+    return next((source.lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in source.lines), 0)
+
+
+def _describe(item: Any, model: type[BaseModel]) -> str:
+    kind, location = item["type"], item["loc"]
+    if kind == "extra_forbidden":
+        known = _list_known_keys(model, location[:-1])
+        close = get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
+        if close:
+            return f"unknown key; did you mean {close[0]!r}?"
+        return f"unknown key; known here: {', '.join(known)}"
+    if kind == "value_error":
+        return str(item["ctx"]["error"])
+    if kind == "literal_error":
+        return f"must be {item['ctx']['expected']}"
+    return _WORDS.get(kind) or item["msg"][:1].lower() + item["msg"][1:]
+
+
+def _list_known_keys(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """The keys that may stand at ``location`` in data for ``model``."""
+    current: Any = model
+    for part in location:
+        if isinstance(part, str) and isinstance(current, type) and issubclass(current, BaseModel):
+            if part not in current.model_fields:
+                return []
+            current = current.model_fields[part].annotation
+        current = _find_model(current)
+    return sorted(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+
+
+def _find_model(annotation: Any) -> Any:
+    """The model inside an annotation such as ``tuple[Annotated[Model, ...], ...] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_find_model(argument) for argument in get_args(annotation))
+    return next((model for model in found if model is not None), None)

@@ -1,0 +1,173 @@
+"""What may stand in a recipe. The same models are the Python interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WrapValidator
+
+__all__ = ["Limits", "Member", "Output", "Plugins", "PoolSpec", "Recipe", "Rows", "Sampling", "Use"]
+
+
+class Strict(BaseModel):
+    """Frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Use(BaseModel):
+    """A plugin's contribution by name, with its configuration beside: ``{use: name, ...}``.
+
+    From Python it may also stand for an object that is ready: a task, a backend, a policy.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    use: str = Field(description="Name of the task, backend, policy or prompt format.")
+    _instance: Any = PrivateAttr(default=None)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The configuration that stands beside ``use``."""
+        return dict(self.model_extra or {})
+
+    @property
+    def instance(self) -> Any:
+        """The ready object, None where a name is given."""
+        return self._instance
+
+
+def _read_use(value: Any, handler: Callable[[Any], Use]) -> Use:
+    """Accept ``name``, ``{use: name, ...}``, and from Python a ready object."""
+    if isinstance(value, Use):
+        return value
+    if isinstance(value, str):
+        return handler({"use": value})
+    if isinstance(value, Mapping) or value is None or isinstance(value, int | float | list):
+        return handler(value)
+    use = Use(use=getattr(value, "__name__", type(value).__name__))
+    use._instance = value  # noqa: SLF001 - a private attribute of this very model
+    return use
+
+
+UseField = Annotated[Use, WrapValidator(_read_use)]
+
+
+class Sampling(Strict):
+    """How the model samples. What is not set is not sent, and the server's own default holds."""
+
+    temperature: float | None = Field(None, ge=0, description="Randomness; 0 is the most likely answer.")
+    top_p: float | None = Field(None, gt=0, le=1, description="Sample among the tokens that make this probability.")
+    top_k: int | None = Field(None, ge=1, description="Sample among this many tokens. Not every server knows it.")
+    min_p: float | None = Field(None, ge=0, le=1, description="Least probability relative to the best token's.")
+    max_tokens: int | None = Field(None, ge=1, description="Most tokens of an answer.")
+    stop: list[str] | None = Field(None, description="Strings at which the model stops.")
+    seed: int | None = Field(None, description="Seed of sample 0; sample k is sent seed + k.")
+    presence_penalty: float | None = Field(None, ge=-2, le=2, description="Penalty for tokens that were used.")
+    frequency_penalty: float | None = Field(None, ge=-2, le=2, description="Penalty by how often a token was used.")
+    extra: dict[str, Any] = Field(default_factory=dict, description="Further parameters, sent as they are.")
+
+    def collect(self) -> dict[str, Any]:
+        """The parameters that were set, by name."""
+        values = {name: value for name, value in self.__dict__.items() if name != "extra" and value is not None}
+        return {**values, **self.extra}
+
+
+class Limits(Strict):
+    """How hard a member may push. Nothing here changes what is asked, so stored answers stay valid."""
+
+    concurrency: int = Field(
+        32, ge=1, le=10_000, description="Most requests in flight. Members that share a quota share the smallest."
+    )
+    timeout: float = Field(120.0, gt=0, description="Seconds for one request.")
+    attempts: int = Field(4, ge=1, le=100, description="Most requests per cell when calls fail in passing.")
+    max_wait: float = Field(600.0, ge=0, description="Most seconds that a cell waits for a server's rate limit.")
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class Member(Strict):
+    """One model with its task. A pool is made of members."""
+
+    name: Name = Field(description="Name of the member in outputs and reports.")
+    backend: UseField = Field(description="What answers.")
+    task: UseField = Field(description="What is asked, and how the answer is read.")
+    sampling: Sampling = Field(default_factory=Sampling)
+    limits: Limits = Field(default_factory=Limits)
+    inputs: dict[str, str] = Field(default_factory=dict, description="The task's input: the column of the rows.")
+    outputs: dict[str, str] = Field(default_factory=dict, description="The pool's field: the task's own field.")
+    prompt_format: UseField | None = Field(None, description="How messages become text for a text-completion model.")
+    when: str | None = Field(None, description="With `assign: routed`: an expression over the row's columns.")
+    weight: float = Field(1.0, gt=0, description="With `assign: weighted`: this member's share.")
+
+
+Assign = Literal["all", "balanced", "weighted", "routed"]
+
+
+def _check_members(members: tuple[Member, ...]) -> tuple[Member, ...]:
+    if not members:
+        raise ValueError("a pool needs at least one member")
+    names = [member.name for member in members]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"two members are named {', '.join(map(repr, twice))}; give each member a name of its own")
+    return members
+
+
+class PoolSpec(Strict):
+    """Members, the policies that judge them, and how samples are assigned to them."""
+
+    members: Annotated[tuple[Member, ...], AfterValidator(_check_members)]
+    policies: tuple[UseField, ...] = Field(
+        (Use(use="output-schema"), Use(use="inputs")), description="All of them must accept the members."
+    )
+    samples: int | None = Field(
+        None, ge=1, le=10_000, description="Answers per row over the whole pool; by default one per member."
+    )
+    assign: Assign = Field("all", description="Which members give a row's samples.")
+    seed: int = Field(0, description="Seed of the assignment.")
+
+
+class Rows(Strict):
+    """The input rows: a file and how to read it. Keys beyond these configure the reader."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    path: Path = Field(description="The file, relative to the recipe.")
+    reader: str | None = Field(None, description="Name of the reader; by default the file's ending decides.")
+    id: str | None = Field(None, description="Column that identifies a row; by default the row's content does.")
+
+
+class Output(Strict):
+    """The merged file. Keys beyond these configure the writer."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    path: Path = Field(description="The file, relative to the recipe.")
+    layout: Literal["nested", "columns", "long"] = Field("nested", description="How generations are laid out.")
+    writer: str | None = Field(None, description="Name of the writer; by default the file's ending decides.")
+    raw: bool = Field(False, description="Add `raw`, the model's text as it came, to every generation.")
+
+
+class Plugins(Strict):
+    """Which plugins the recipe needs, and which must not act."""
+
+    require: tuple[str, ...] = Field((), description="Plugins that must be there, as in `pool-x>=0.2`.")
+    block: tuple[str, ...] = Field((), description="Plugins that are not loaded.")
+
+
+def _read_path(value: Any, handler: Callable[[Any], Any]) -> Any:
+    """Accept a path where a mapping with ``path`` is meant."""
+    return handler({"path": value} if isinstance(value, str | Path) else value)
+
+
+class Recipe(Strict):
+    """A whole job: rows, a pool, an output."""
+
+    rows: Annotated[Rows | None, WrapValidator(_read_path)] = Field(None, description="The input rows.")
+    output: Annotated[Output | None, WrapValidator(_read_path)] = Field(None, description="The merged file.")
+    pool: PoolSpec
+    plugins: Plugins = Field(default_factory=Plugins)

@@ -1,0 +1,144 @@
+"""Reading YAML as plain data, with the line of everything.
+
+A strict subset: no aliases, no tags, no duplicate keys, one document, bounded size and depth. Plain
+scalars follow YAML 1.2's core schema, so ``no`` and ``on`` are strings and not booleans.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from pool_core.errors import RecipeError
+
+__all__ = ["KeyPath", "Source", "read_yaml"]
+
+#: Where something stands in a document: keys and list positions from the root.
+KeyPath: TypeAlias = tuple[str | int, ...]
+
+MAX_CHARACTERS = 1_000_000
+MAX_DEPTH = 32
+
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_CONSTANTS = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A recipe file and the line of everything in it."""
+
+    path: Path
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the recipe's relative paths start from."""
+        return self.path.resolve().parent
+
+    def locate(self, path: KeyPath) -> str:
+        """``file:line`` of ``path``, or of the nearest thing around it that stands in the file."""
+        for end in range(len(path), -1, -1):
+            if path[:end] in self.lines:
+                return f"{self.path}:{self.lines[path[:end]]}"
+        return str(self.path)
+
+
+def read_yaml(text: str, path: Path) -> tuple[Any, Source]:
+    """Read one YAML document.
+
+    Raises:
+        RecipeError: not YAML, or not of the subset; with the line.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise RecipeError(f"the file has more than {MAX_CHARACTERS:,} characters", where=str(path))
+    source = Source(path)
+    try:
+        builder = _Builder(yaml.parse(text, Loader=_LOADER), source)
+        return builder.build_document(), source
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = "" if mark is None else f":{mark.line + 1}"
+        hint = "tabs may not indent" if "'\\t'" in str(error.problem) else ""
+        context = f" {error.context}" if error.context else ""
+        raise RecipeError(f"this is no YAML: {error.problem}{context}", where=f"{path}{line}", hint=hint) from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"this is no YAML: {error}", where=str(path)) from error
+
+
+class _Builder:
+    """Builds plain data from parse events and notes the line of each key and item."""
+
+    def __init__(self, events: Iterator[Any], source: Source) -> None:
+        self._events = events
+        self._source = source
+
+    def build_document(self) -> Any:
+        value = None
+        documents = 0
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise self._refuse(event, "a recipe is one YAML document", "remove the second `---`")
+                value = self._build(next(self._events), (), 0)
+        return value
+
+    def _build(self, event: Any, path: KeyPath, depth: int) -> Any:
+        self._source.lines.setdefault(path, _count_line(event))
+        if depth > MAX_DEPTH:
+            raise self._refuse(event, f"nested more than {MAX_DEPTH} levels deep")
+        if isinstance(event, yaml.AliasEvent):
+            raise self._refuse(event, f"the alias *{event.anchor} is not allowed", "write the value out")
+        if event.tag is not None:
+            raise self._refuse(event, f"the tag {event.tag} is not allowed", "quote the value if a string is meant")
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._build_sequence(path, depth)
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._build_mapping(path, depth)
+        return _read_scalar(event.value) if event.implicit[0] else event.value
+
+    def _build_sequence(self, path: KeyPath, depth: int) -> list[Any]:
+        items: list[Any] = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            items.append(self._build(event, (*path, len(items)), depth + 1))
+        return items
+
+    def _build_mapping(self, path: KeyPath, depth: int) -> dict[str, Any]:
+        items: dict[str, Any] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent):
+                raise self._refuse(event, "a key must be plain text")
+            if event.value in items:
+                first = self._source.lines[(*path, event.value)]
+                raise self._refuse(event, f"the key {event.value!r} stands here again", f"it stands in line {first}")
+            self._source.lines[(*path, event.value)] = _count_line(event)
+            items[event.value] = self._build(next(self._events), (*path, event.value), depth + 1)
+        return items
+
+    def _refuse(self, event: Any, message: str, hint: str = "") -> RecipeError:
+        return RecipeError(message, where=f"{self._source.path}:{_count_line(event)}", hint=hint)
+
+
+def _count_line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
+def _read_scalar(text: str) -> Any:
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if _INT.fullmatch(text):
+        return int(text, 0) if text[:2] in ("0x", "0o") else int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text

@@ -1,0 +1,105 @@
+"""The figures of a run, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from pool_core.engine.events import MemberProgress
+
+__all__ = ["EXIT_CODES", "MemberSummary", "RunStatus", "RunSummary", "summarize_run"]
+
+RunStatus: TypeAlias = Literal["complete", "partial", "interrupted"]
+
+EXIT_CODES: Mapping[RunStatus, int] = {"complete": 0, "partial": 3, "interrupted": 130}
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSummary:
+    """How a member's cells stand."""
+
+    name: str
+    cells: int
+    ok: int
+    #: Failed cells by cause.
+    failed: Mapping[str, int]
+    #: Cells that no run has finished yet.
+    pending: int
+    #: Finished cells whose answer was in the store already.
+    reused: int
+    #: Requests sent in this run, and how many of them were not a cell's first.
+    requests: int
+    retries: int
+    #: Tokens of this run's answers.
+    input_tokens: int
+    output_tokens: int
+    #: Why the member was stopped; empty if it was not.
+    stopped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """How a run stands."""
+
+    status: RunStatus
+    rows: int
+    #: Seconds that this run took.
+    seconds: float
+    members: Sequence[MemberSummary]
+    folder: Path
+    #: The merged file, None where none was written.
+    output: Path | None = None
+    #: What is worth knowing beside the figures: plugins whose hooks failed, rows that changed.
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.status]
+
+    @property
+    def requests(self) -> int:
+        return sum(member.requests for member in self.members)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON. ``version`` is that of this form."""
+        values = asdict(self)
+        values["folder"] = str(self.folder)
+        values["output"] = str(self.output) if self.output else None
+        return {"version": 1, "exit_code": self.exit_code, **values}
+
+
+def summarize_run(
+    progress: Sequence[MemberProgress],
+    *,
+    interrupted: bool,
+    rows: int,
+    seconds: float,
+    folder: Path,
+    output: Path | None,
+    notes: Sequence[str],
+) -> RunSummary:
+    """The summary of what the engine counted."""
+    members = tuple(
+        MemberSummary(
+            name=member.name,
+            cells=member.total,
+            ok=member.ok,
+            failed=dict(sorted(member.failed.items())),
+            pending=member.total - member.done,
+            reused=member.reused,
+            requests=member.requests,
+            retries=member.retries,
+            input_tokens=member.input_tokens,
+            output_tokens=member.output_tokens,
+            stopped=member.stopped,
+        )
+        for member in progress
+    )
+    status: RunStatus = "complete"
+    if interrupted:
+        status = "interrupted"
+    elif any(member.ok < member.cells for member in members):
+        status = "partial"
+    return RunSummary(status, rows, seconds, members, folder, output, tuple(notes))

@@ -1,0 +1,74 @@
+"""What goes into the store and what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+__all__ = ["CellRecord", "KnownCell", "NewAnswer", "NewRow", "StoredRow", "SummaryLine"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """A row of the input, on its way in."""
+
+    row_id: str
+    #: Where it stands for a person, such as ``line 12``.
+    place: str
+    data: bytes
+    assigned: bytes
+
+
+class StoredRow(NamedTuple):
+    """A row of the store."""
+
+    key: int
+    position: int
+    row_id: str
+    assigned: bytes
+    data: bytes
+
+
+class NewAnswer(NamedTuple):
+    """An answer that was just paid for."""
+
+    created: float
+    seconds: float
+    request: bytes
+    body: bytes
+
+
+class CellRecord(NamedTuple):
+    """The outcome of a cell. ``answer`` is the key of a stored answer; the writer fills it in for a new one."""
+
+    key: int
+    status: str
+    basis: int | None
+    answer: int | None
+    attempts: int
+    seconds: float
+    input_tokens: int | None
+    output_tokens: int | None
+    cause: str
+    message: str
+    outputs: bytes | None
+
+
+class KnownCell(NamedTuple):
+    """What a run needs to know of a cell that an earlier one has finished."""
+
+    status: str
+    cause: str
+    basis: int | None
+    answer: int | None
+
+
+class SummaryLine(NamedTuple):
+    """How many cells of a member ended alike, and the tokens of their answers."""
+
+    member: int
+    status: str
+    cause: str
+    cells: int
+    input_tokens: int
+    output_tokens: int

@@ -1,0 +1,69 @@
+"""The tables, and how a cell's place is packed into one number."""
+
+from __future__ import annotations
+
+__all__ = ["SCHEMA", "SCHEMA_VERSION", "pack_cell", "unpack_cell"]
+
+SCHEMA_VERSION = 1
+
+SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+
+-- The input, ingested once. `key` never changes; `position` is the row's place in the input today.
+CREATE TABLE rows (
+    key INTEGER PRIMARY KEY,
+    position INTEGER NOT NULL,
+    row_id TEXT NOT NULL UNIQUE,
+    ingest INTEGER NOT NULL,       -- number of the last ingest that saw the row
+    assigned BLOB NOT NULL,        -- one byte per member of the plan: its number of samples
+    digest BLOB NOT NULL,
+    data BLOB NOT NULL             -- the row as JSON
+);
+CREATE INDEX rows_by_position ON rows (position);
+
+-- Every member that ever was, by stage and name. `key` never changes.
+CREATE TABLE members (
+    key INTEGER PRIMARY KEY,
+    stage TEXT NOT NULL,
+    name TEXT NOT NULL,
+    UNIQUE (stage, name)
+);
+
+-- What a cell's outcome rests on: a member's configuration as fingerprints.
+CREATE TABLE bases (key INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE);
+
+-- Append-only: what was paid for, raw, for ever.
+CREATE TABLE answers (
+    key INTEGER PRIMARY KEY,
+    created REAL NOT NULL,         -- seconds since 1970
+    seconds REAL NOT NULL,         -- from the request to the answer
+    request BLOB NOT NULL,         -- the request key
+    body BLOB NOT NULL             -- the answer as JSON
+);
+CREATE INDEX answers_by_request ON answers (request);
+
+-- How each cell stands. `key` packs row, member and sample; what is large stands last.
+CREATE TABLE cells (
+    key INTEGER PRIMARY KEY,
+    status TEXT NOT NULL,
+    basis INTEGER,
+    answer INTEGER,
+    attempts INTEGER NOT NULL,
+    seconds REAL NOT NULL,
+    input_tokens INTEGER,
+    output_tokens INTEGER,
+    cause TEXT NOT NULL,
+    message TEXT NOT NULL,
+    outputs BLOB                   -- the output fields as JSON
+);
+"""
+
+
+def pack_cell(row: int, member: int, sample: int) -> int:
+    """The key of a cell. Cells of one row stand together, in order of member and sample."""
+    return row << 24 | member << 8 | sample
+
+
+def unpack_cell(key: int) -> tuple[int, int, int]:
+    """Row, member and sample of a cell's key."""
+    return key >> 24, key >> 8 & 0xFFFF, key & 0xFF

@@ -1,0 +1,130 @@
+"""The one thread that writes: outcomes are gathered into groups and each group is committed with fsync."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import TypeAlias
+
+from pool_core.errors import StoreError
+from pool_core.store.records import CellRecord, NewAnswer
+
+__all__ = ["Writer"]
+
+#: A group is committed when it has this many records ...
+GROUP_SIZE = 16
+#: ... or is this old, in seconds. Under load, what has queued up meanwhile joins the group.
+GROUP_SECONDS = 0.02
+LARGEST_GROUP = 2000
+
+Item: TypeAlias = tuple[CellRecord, NewAnswer | None]
+
+
+class Writer:
+    """Commits outcomes in groups. `submit` never blocks; what it took is durable after the next commit."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], where: str) -> None:
+        self._connect = connect
+        self._where = where
+        self._queue: SimpleQueue[Item | None] = SimpleQueue()
+        self._error: BaseException | None = None
+        self._submitted = 0
+        self._finished = 0
+        self._on_commit: Callable[[], None] | None = None
+        self._thread = threading.Thread(target=self._run, name="pool-writer", daemon=True)
+        self._started = False
+
+    def start(self, on_commit: Callable[[], None] | None = None) -> None:
+        """Start the thread. ``on_commit`` is called from it after each commit, and when it fails."""
+        self._on_commit = on_commit
+        self._started = True
+        self._thread.start()
+
+    @property
+    def pending(self) -> int:
+        """Records that were submitted and are not durable yet."""
+        return self._submitted - self._finished
+
+    @property
+    def failed(self) -> bool:
+        """Whether the thread has stopped on an error."""
+        return self._error is not None
+
+    def submit(self, cell: CellRecord, answer: NewAnswer | None = None) -> None:
+        """Hand an outcome over, with the answer that was paid for it, if any. Raises `StoreError`."""
+        self.check()
+        self._submitted += 1
+        self._queue.put((cell, answer))
+
+    def check(self) -> None:
+        """Raise `StoreError` if a commit has failed."""
+        if self._error is not None:
+            raise StoreError(
+                f"the run cannot be written: {self._error}; {self.pending} outcomes are unsaved",
+                where=self._where,
+                hint="make room or mend the disk, then run the same command again: what was committed is kept",
+            ) from self._error
+
+    def close(self) -> None:
+        """Commit what is left and stop the thread. Raises `StoreError` if anything could not be written."""
+        if self._started:
+            self._started = False
+            self._queue.put(None)
+            self._thread.join()
+        self.check()
+
+    def _run(self) -> None:
+        try:
+            connection = self._connect()
+            try:
+                self._commit_groups(connection)
+            finally:
+                connection.close()
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that submits
+            self._error = error
+            if self._on_commit is not None:
+                self._on_commit()
+
+    def _commit_groups(self, connection: sqlite3.Connection) -> None:
+        next_answer: int = connection.execute("SELECT coalesce(max(key), 0) + 1 FROM answers").fetchone()[0]
+        ended = False
+        while not ended:
+            group, ended = self._gather()
+            if not group:
+                continue
+            answers, cells = [], []
+            for cell, answer in group:
+                if answer is None:
+                    cells.append(cell)
+                else:
+                    answers.append((next_answer, *answer))
+                    cells.append(cell._replace(answer=next_answer))
+                    next_answer += 1
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany("INSERT INTO answers VALUES (?, ?, ?, ?, ?)", answers)
+                connection.executemany("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", cells)
+            self._finished += len(group)
+            if self._on_commit is not None:
+                self._on_commit()
+
+    def _gather(self) -> tuple[list[Item], bool]:
+        """The next group, and whether it is the last."""
+        first = self._queue.get()
+        if first is None:
+            return [], True
+        group = [first]
+        deadline = monotonic() + GROUP_SECONDS
+        while len(group) < LARGEST_GROUP:
+            try:
+                wait = 0.0 if len(group) >= GROUP_SIZE else max(0.0, deadline - monotonic())
+                item = self._queue.get(timeout=wait) if wait else self._queue.get_nowait()
+            except Empty:
+                break
+            if item is None:
+                return group, True
+            group.append(item)
+        return group, False
