@@ -106,6 +106,7 @@ class BackendError(PoolError):
         message: str,
         *,
         retry_after: float | None = None,
+        stops_member: bool = False,
         where: str = "",
         hint: str = "",
     ) -> None:
@@ -113,6 +114,8 @@ class BackendError(PoolError):
         self.cause = cause
         #: Seconds that the server asked to wait, None where it did not say.
         self.retry_after = retry_after
+        #: Every further call of the member would fail alike: an unknown model, a redirect.
+        self.stops_member = stops_member
 
 
 class ParseError(PoolError):

@@ -185,7 +185,8 @@ class Lane:
             case Action.STOP_MEMBER:
                 self.stop(str(error))
             case Action.FAIL:
-                pass
+                if error.stops_member:
+                    self.stop(str(error))
         seconds = asyncio.get_running_loop().time() - cell.started
         self._work.finish(cell, Outcome("failed", error.cause, str(error)), seconds=seconds)
 

@@ -143,7 +143,7 @@ class WorkList:
         except BackendError as error:
             self.finish(cell, Outcome("failed", error.cause, str(error)))
             return False
-        cell.request_key = compute_key(backend.endpoint, body, cell.sample)
+        cell.request_key = compute_key(backend.identity, body, cell.sample)
         if self._reuse_answer(cell):
             return False
         self._next_request += 1

@@ -60,10 +60,15 @@ class Backend(ABC, Generic[ConfigT]):
     @property
     @abstractmethod
     def endpoint(self) -> str:
-        """What answers, such as ``POST https://host/v1/chat/completions``; without any secret.
+        """What answers, such as ``POST https://host/v1/chat/completions``; without any secret."""
 
-        Part of every request's key: two backends with one endpoint and one body share answers.
+    @property
+    def identity(self) -> str:
+        """What beside the body decides the answer; part of every request's key, and never a secret.
+
+        Two backends with one identity and one body share stored answers.
         """
+        return self.endpoint
 
     @property
     def quota(self) -> str:

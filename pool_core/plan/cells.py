@@ -39,9 +39,9 @@ def collect_sampling(member: PlannedMember, sample: int) -> Mapping[str, Any]:
     return {**member.sampling, "seed": member.seed + sample}
 
 
-def compute_key(endpoint: str, body: bytes, sample: int) -> bytes:
+def compute_key(identity: str, body: bytes, sample: int) -> bytes:
     """The request key: everything that is sent, where to, and which sample it is. 16 bytes."""
-    digest = blake2b(endpoint.encode(), digest_size=16)
+    digest = blake2b(identity.encode(), digest_size=16)
     digest.update(b"\0%d\0" % sample)
     digest.update(body)
     return digest.digest()

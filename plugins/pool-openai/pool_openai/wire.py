@@ -1,0 +1,226 @@
+"""What is sent and what comes back: prompts to request bodies, reply bodies to answers. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NoReturn, TypeVar
+
+import msgspec
+
+from pool_core.errors import BackendError
+from pool_core.interfaces.values import Answer, Cause, Prompt, Usage
+from pool_openai.config import OpenAIConfig
+from pool_openai.failures import Failures, read_complaint
+
+__all__ = ["decode_reply", "encode_request"]
+
+T = TypeVar("T")
+
+
+def encode_request(config: OpenAIConfig, prompt: Prompt, sampling: Mapping[str, Any]) -> bytes:
+    """The body of a request: model, prompt, parameters in the order of their names, schema, ``extra``.
+
+    ``sampling`` may hold a mapping ``extra`` of parameters that only this server knows. Those that are None
+    or empty lists are not sent.
+
+    Raises:
+        BackendError: the prompt is not of the kind that the API takes, or a parameter cannot be sent.
+    """
+    body: dict[str, Any] = {"model": config.model}
+    if config.api == "chat":
+        if prompt.text is not None:
+            _refuse(
+                "the prompt is one text, and api: chat takes messages", "remove prompt_format, or set api: completions"
+            )
+        body["messages"] = [{"role": one.role, "content": one.content} for one in prompt.messages]
+    else:
+        if prompt.text is None:
+            _refuse(
+                "the prompt is messages, and api: completions takes one text", "set prompt_format, or set api: chat"
+            )
+        body["prompt"] = prompt.text
+    _add(body, {name: value for name, value in sampling.items() if name != "extra"}, "sampling")
+    _add(body, sampling.get("extra") or {}, "extra of sampling")
+    if prompt.schema is not None and config.api == "chat":
+        schema = {"name": "output", "schema": prompt.schema, "strict": _is_strict(prompt.schema)}
+        _add(body, {"response_format": {"type": "json_schema", "json_schema": schema}}, "the task's schema")
+    _add(body, config.extra, "extra")
+    try:
+        return _ENCODER.encode(body)
+    except UnicodeEncodeError:
+        _refuse(
+            "the prompt or a parameter holds half of a surrogate pair, which is no valid text", "clean that row's text"
+        )
+    except (TypeError, RecursionError) as error:
+        _refuse(f"the prompt or a parameter cannot be written as JSON: {error}", "use plain JSON values")
+
+
+def _add(body: dict[str, Any], more: Mapping[str, Any], source: str) -> None:
+    for name in sorted(more):
+        value = more[name]
+        if value is None or value == []:
+            continue
+        if name in ("stream", "n"):
+            _refuse(f"{source} cannot set {name}: each request is for one whole answer", f"remove {name}")
+        if name in body:
+            _refuse(f"{name} is set twice, the second time by {source}", "remove one of the two")
+        if isinstance(value, float) and not math.isfinite(value):
+            _refuse(f"{name} is {value}, which JSON has no word for", "give a finite number")
+        body[name] = value
+
+
+def _refuse(message: str, hint: str) -> NoReturn:
+    raise BackendError(Cause.BAD_REQUEST, message, hint=hint)
+
+
+def _is_strict(schema: Any) -> bool:
+    """Whether every object requires all its properties and admits no others, as servers demand of strict schemas."""
+    if not isinstance(schema, Mapping):
+        return not isinstance(schema, list | tuple) or all(_is_strict(value) for value in schema)
+    if schema.get("type") == "object" or "properties" in schema:
+        required = schema.get("required") or ()
+        closed = schema.get("additionalProperties") is False
+        if not closed or any(name not in required for name in schema.get("properties") or ()):
+            return False
+    return all(_is_strict(value) for value in schema.values())
+
+
+def _simplify(value: Any) -> Any:
+    """Make plain what msgspec does not know: read-only mappings and sequences of any kind."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_simplify)
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+    logprobs: Any = None
+    error: Any = None
+
+
+class _Reply(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: dict[str, Any] | None = None
+    model: str | None = None
+    id: str | None = None
+    error: Any = None
+
+
+_DECODER = msgspec.json.Decoder(_Reply)
+
+
+def decode_reply(body: bytes, api: Literal["chat", "completions"], failures: Failures) -> Answer:
+    """Read the body of a reply with status 2xx. What has an unexpected type counts as absent.
+
+    Raises:
+        BackendError: it holds an error, no choice, or is not JSON; nothing else is ever raised.
+    """
+    try:
+        reply = _DECODER.decode(body)
+    except (ValueError, RecursionError):
+        reply = _read_loosely(body, failures)
+    choice = reply.choices[0] if reply.choices else None
+    error = reply.error or (choice.error if choice else None)
+    if error:
+        complaint = read_complaint({"error": error})
+        raise failures.of_inner_error(complaint, body) if complaint else failures.of_missing_choices(body)
+    if choice is None or (api == "chat" and choice.message is None) or (api == "completions" and choice.text is None):
+        raise failures.of_missing_choices(body)
+    message = choice.message or _Message()
+    return Answer(
+        text=message.content if api == "chat" else choice.text,
+        finish_reason=choice.finish_reason,
+        usage=_read_usage(reply.usage),
+        model=reply.model,
+        refusal=message.refusal or None,
+        reasoning=message.reasoning_content or message.reasoning or None,
+        tool_calls=message.tool_calls or None,
+        extra={name: value for name, value in (("id", reply.id), ("logprobs", choice.logprobs)) if value} or None,
+    )
+
+
+def _read_usage(usage: dict[str, Any] | None) -> Usage | None:
+    if usage is None:
+        return None
+    counts = (_read_count(usage.get("prompt_tokens")), _read_count(usage.get("completion_tokens")))
+    return None if counts == (None, None) else Usage(*counts)
+
+
+def _read_count(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None
+
+
+def _read_loosely(body: bytes, failures: Failures) -> _Reply:
+    """Read what the fast way cannot: halves of surrogate pairs, content in parts, fields of wrong types."""
+    try:
+        tree = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_float=_read_float)
+    except (ValueError, RecursionError):
+        raise failures.of_unreadable_body(body) from None
+    if not isinstance(tree, dict):
+        raise failures.of_unreadable_body(body)
+    choices = [_loosen_choice(one) for one in _keep(list, tree.get("choices")) or () if isinstance(one, dict)]
+    return _Reply(
+        choices=choices,
+        usage=_keep(dict, tree.get("usage")),
+        model=_keep(str, tree.get("model")),
+        id=_keep(str, tree.get("id")),
+        error=tree.get("error"),
+    )
+
+
+def _loosen_choice(choice: dict[str, Any]) -> _Choice:
+    message = choice.get("message")
+    return _Choice(
+        message=_loosen_message(message) if isinstance(message, dict) else None,
+        text=_keep(str, choice.get("text")),
+        finish_reason=_keep(str, choice.get("finish_reason")),
+        logprobs=choice.get("logprobs"),
+        error=choice.get("error"),
+    )
+
+
+def _loosen_message(message: dict[str, Any]) -> _Message:
+    content = message.get("content")
+    if isinstance(content, list):
+        found = [_keep(str, part.get("text")) for part in content if isinstance(part, dict)]
+        texts = [text for text in found if text is not None]
+        content = "".join(texts) if texts else None
+    calls = [call for call in _keep(list, message.get("tool_calls")) or () if isinstance(call, dict)]
+    return _Message(
+        content=_keep(str, content),
+        refusal=_keep(str, message.get("refusal")),
+        reasoning_content=_keep(str, message.get("reasoning_content")),
+        reasoning=_keep(str, message.get("reasoning")),
+        tool_calls=calls,
+    )
+
+
+def _keep(kind: type[T], value: Any) -> T | None:
+    return value if isinstance(value, kind) else None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _read_float(text: str) -> float | None:
+    """A number, None where it is beyond all floats: JSON could not hold it when written again."""
+    value = float(text)
+    return value if math.isfinite(value) else None

@@ -1,0 +1,324 @@
+"""Statuses, codes, waits and exceptions become the right causes, and messages that help."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pool_openai.config import OpenAIConfig
+from pool_openai.failures import CODES, Complaint, Failures, classify, read_complaint
+from pool_openai.keys import Key
+from pool_openai.retry_after import read_retry_after
+from pyreqwest import exceptions
+
+from pool_core.interfaces.values import Cause
+
+CANARY = "sk-CANARY-0123456789/abcdef"
+CONFIG = OpenAIConfig(model="m", base_url="http://host:8000/v1", api_key="env:MINE")
+FAILURES = Failures(CONFIG, Key(CANARY))
+NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT
+
+STATUS_CAUSES = {
+    300: Cause.BAD_REQUEST,
+    400: Cause.BAD_REQUEST,
+    401: Cause.AUTH,
+    402: Cause.QUOTA_EXHAUSTED,
+    403: Cause.AUTH,
+    404: Cause.BAD_REQUEST,
+    405: Cause.BAD_REQUEST,
+    407: Cause.AUTH,
+    408: Cause.TIMEOUT,
+    409: Cause.SERVER,
+    413: Cause.CONTEXT_LENGTH,
+    418: Cause.BAD_REQUEST,
+    422: Cause.BAD_REQUEST,
+    425: Cause.SERVER,
+    429: Cause.RATE_LIMIT,
+    500: Cause.SERVER,
+    501: Cause.SERVER,
+    502: Cause.SERVER,
+    503: Cause.OVERLOADED,
+    504: Cause.SERVER,
+    524: Cause.SERVER,
+    529: Cause.OVERLOADED,
+}
+
+
+@pytest.mark.parametrize(("status", "cause"), STATUS_CAUSES.items())
+def test_a_status_has_a_cause(status, cause):
+    assert classify(status) is cause
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 429, 500])
+@pytest.mark.parametrize(("code", "cause"), CODES.items())
+def test_a_code_or_type_knows_better_than_the_status(status, code, cause):
+    assert classify(status, Complaint(code=code)) is cause
+    assert classify(status, Complaint(code="x", type=code.upper())) is cause
+
+
+@pytest.mark.parametrize(
+    ("status", "complaint", "cause"),
+    [
+        (429, Complaint(code="insufficient_quota"), Cause.QUOTA_EXHAUSTED),
+        (401, Complaint(type="invalid_request_error"), Cause.AUTH),
+        (200, Complaint(type="invalid_request_error"), Cause.BAD_REQUEST),
+        (200, Complaint(), Cause.SERVER),
+        (200, Complaint(status=429), Cause.RATE_LIMIT),
+        (413, Complaint(code="rate_limit_exceeded"), Cause.CONTEXT_LENGTH),
+        (400, Complaint("This model's Maximum context length is 4096"), Cause.CONTEXT_LENGTH),
+        (400, Complaint("Your credit balance is too low"), Cause.QUOTA_EXHAUSTED),
+        (500, Complaint("maximum context length"), Cause.SERVER),
+        (400, Complaint(code="content_filter", type="invalid_request_error"), Cause.CONTENT_FILTER),
+        (404, Complaint(code="model_not_found"), Cause.BAD_REQUEST),
+    ],
+)
+def test_status_code_and_phrase_together(status, complaint, cause):
+    assert classify(status, complaint) is cause
+
+
+@pytest.mark.parametrize(
+    ("reply", "complaint"),
+    [
+        ({"error": {"message": "m", "type": "t", "code": "c"}}, Complaint("m", "c", "t")),
+        ({"error": {"message": "m", "code": 429}}, Complaint("m", status=429)),
+        ({"error": {"message": "m", "code": 7, "type": 8}}, Complaint("m")),
+        ({"error": "m", "error_type": "x"}, Complaint("m")),
+        (
+            {"object": "error", "message": "m", "type": "BadRequestError", "code": 400},
+            Complaint("m", type="BadRequestError"),
+        ),
+        ({"detail": "m"}, Complaint("m")),
+        ({"detail": [{"loc": ["body"], "msg": "m"}]}, Complaint("m")),
+        ({"errors": ["m", "n"]}, Complaint("m")),
+        ({"error": {"a": 1}}, Complaint()),
+        ({"error": {"message": [1], "code": "c"}}, Complaint(code="c")),
+        ({"error": [[1]]}, None),
+        ({}, None),
+        ([1], None),
+        ("m", None),
+    ],
+)
+def test_reads_the_complaints_of_many_servers(reply, complaint):
+    assert read_complaint(reply) == complaint
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "2"}, 2.0),
+        ({"retry-after": " 1.5 "}, 1.5),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "86400"}, 86400.0),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after-ms": "20", "retry-after": "1"}, 0.02),
+        ({"retry-after-ms": "soon", "retry-after": "1"}, 1.0),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "+1"}, None),
+        ({"retry-after": "NaN"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "1e400"}, None),
+        ({"retry-after": "9" * 400}, None),
+        ({"retry-after": "1_0"}, None),
+        ({"retry-after": "\u0661"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "1, 2"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Sun, 06 Nov 1994 08:50:07 GMT"}, 30.0),
+        ({"retry-after": "Sun, 06 Nov 1994 08:49:37 -0000"}, 0.0),
+        ({"retry-after": "Sun, 06 Nov 1994 08:49:07 GMT"}, None),
+        ({"retry-after": "Sun, 06 Nov 1994 08:50:07 GMT", "date": "Sun, 06 Nov 1994 08:50:00 GMT"}, 7.0),
+        ({"retry-after": "Sun, 06 Nov 1994 08:50:07 GMT", "date": "today"}, 30.0),
+        ({"retry-after": "Sun, 99 Nov 1994 08:50:07 GMT"}, None),
+    ],
+)
+def test_reads_how_long_to_wait(headers, seconds):
+    assert read_retry_after(headers, lambda: NOW) == seconds
+
+
+@given(st.text(), st.text(), st.text())
+def test_a_wait_is_a_finite_number_or_none(seconds, milliseconds, date):
+    wait = read_retry_after({"retry-after": seconds, "retry-after-ms": milliseconds, "date": date})
+    assert wait is None or 0 <= wait < float("inf")
+
+
+def test_without_a_date_the_wall_clock_counts():
+    assert read_retry_after({"retry-after": "Fri, 01 Jan 2100 00:00:00 GMT"}) > 1e9
+
+
+def write(status, body=b"", failures=FAILURES, **headers):
+    error = failures.of_status(status, headers, body)
+    assert error.where == f"POST {CONFIG.url}"
+    return error
+
+
+def test_a_message_has_status_words_and_code():
+    error = write(429, b'{"error":{"message":"Wait.","code":"rate_limit_exceeded"}}', **{"retry-after": "3"})
+    assert error.message == "429 Too Many Requests: Wait. (rate_limit_exceeded)"
+    assert (error.cause, error.retry_after, error.hint) == (Cause.RATE_LIMIT, 3.0, "")
+    assert str(error) == f"POST {CONFIG.url}: {error.message}"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message"),
+    [
+        (500, b"", "500 Internal Server Error"),
+        (599, b"", "599"),
+        (502, b"<html>\n<b>Bad</b>", "502 Bad Gateway: <html>\\n<b>Bad</b>"),
+        (500, b"[" * 100_000, "500 Internal Server Error: " + "[" * 200),
+        (500, b"\xff\x00", "500 Internal Server Error: \\xff\\x00"),
+        (500, b'{"error":{"message":"a\\u001b[1mb\\nc"}}', "500 Internal Server Error: a\\x1b[1mb\\nc"),
+        (500, b'{"error":{"message":"' + b"x" * 999 + b'"}}', "500 Internal Server Error: " + "x" * 300),
+        (500, b'{"error":{"message":"m","code":"' + b"c" * 999 + b'"}}', f"500 Internal Server Error: m ({'c' * 64})"),
+    ],
+)
+def test_a_message_is_short_and_printable(status, body, message):
+    assert write(status, body).message == message
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "hint"),
+    [
+        (401, b"", "check the key in env:MINE"),
+        (402, b"", "add credit at the provider, then run again"),
+        (413, b"", "shorten the prompt or lower max_tokens"),
+        (404, b'{"error":{"code":"model_not_found","message":"no m"}}', "check base_url and model"),
+        (500, b"", ""),
+    ],
+)
+def test_a_hint_says_what_to_do(status, body, hint):
+    assert write(status, body).hint == hint
+
+
+def test_without_a_key_the_hint_says_how_to_give_one():
+    failures = Failures(OpenAIConfig(model="m", base_url=CONFIG.base_url))
+    assert write(401, failures=failures).hint == "no key was sent; set api_key to env:NAME or file:PATH"
+
+
+@pytest.mark.parametrize(
+    ("location", "goal"),
+    [
+        ("https://other.example:81/x?key=1", "redirect to https://other.example:81"),
+        ("https://u:p@other.example/x", "redirect to https://other.example"),
+        ("/v2", "redirect to http://host:8000"),
+        ("//other.example", "redirect to http://other.example"),
+        (None, "redirect without a valid address"),
+        ("http://[bad", "redirect without a valid address"),
+        ("http://a:99999/", "redirect without a valid address"),
+    ],
+)
+def test_a_redirect_names_its_goal_only(location, goal):
+    error = write(307, **({"location": location} if location else {}))
+    assert (error.cause, error.message) == (Cause.BAD_REQUEST, f"307: {goal}")
+    assert error.hint == "redirects are never followed; set base_url to the address of the server itself"
+
+
+@pytest.mark.parametrize("padding", [0, 290, 295])
+def test_a_key_in_a_message_is_masked_before_it_is_cut(padding):
+    body = b'{"error":{"message":"' + b"x" * padding + CANARY.encode() + b' is wrong"}}'
+    message = write(401, body).message
+    assert "sk-" not in message
+    assert message.startswith("401 Unauthorized: " + "x" * padding + "***")
+
+
+def test_a_key_in_a_body_or_code_is_masked():
+    assert write(500, f"<p>{CANARY}".encode()).message == "500 Internal Server Error: <p>***"
+    body = b'{"error":{"message":"m","code":"' + CANARY.encode() + b'"}}'
+    assert write(500, body).message == "500 Internal Server Error: m (***)"
+    assert FAILURES.of_unreadable_body(f"<p>{CANARY}".encode()).message == "not JSON: <p>***"
+    assert FAILURES.of_missing_choices(CANARY.encode()).message == "the reply has no choices: ***"
+
+
+def translate(kind, *steps):
+    return FAILURES.of_exception(kind("outermost", {"causes": [{"message": step} for step in steps]}), 30.0)
+
+
+CONNECT = "client error (Connect)"
+READ = "error reading a body from connection"
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps", "cause", "message", "hint"),
+    [
+        (
+            exceptions.ConnectTimeoutError,
+            [CONNECT, "deadline has elapsed"],
+            Cause.TIMEOUT,
+            "cannot reach host:8000: no connection within 5 s",
+            "check base_url and that the server runs",
+        ),
+        (
+            exceptions.ConnectTimeoutError,
+            ["error sending request", "operation timed out"],
+            Cause.TIMEOUT,
+            "no whole answer from host:8000 within 30 s",
+            "raise the timeout or lower max_tokens",
+        ),
+        (
+            exceptions.ReadTimeoutError,
+            ["operation timed out"],
+            Cause.TIMEOUT,
+            "no whole answer from host:8000 within 30 s",
+            "raise the timeout or lower max_tokens",
+        ),
+        (
+            exceptions.ConnectError,
+            [CONNECT, "tcp connect error", "Connection refused (os error 111)"],
+            Cause.TRANSPORT,
+            "cannot reach host:8000: connection refused",
+            "check base_url and that the server runs",
+        ),
+        (
+            exceptions.ConnectError,
+            [CONNECT, "dns error", "failed to lookup address information: Name or service not known"],
+            Cause.TRANSPORT,
+            "cannot reach host:8000: failed to lookup address information: Name or service not known",
+            "check base_url and that the server runs",
+        ),
+        (
+            exceptions.ConnectError,
+            [CONNECT, "invalid peer certificate: UnknownIssuer"],
+            Cause.BAD_REQUEST,
+            "host:8000 cannot be trusted: invalid peer certificate: UnknownIssuer",
+            "set ca_file to the certificate of the authority that signed the server's",
+        ),
+        (
+            exceptions.ConnectError,
+            [CONNECT, "received corrupt message of type InvalidContentType"],
+            Cause.TRANSPORT,
+            "cannot reach host:8000: received corrupt message of type InvalidContentType",
+            "the server may speak http, not https",
+        ),
+        (exceptions.ReadError, ["Broken pipe"], Cause.TRANSPORT, "the connection to host:8000 broke: broken pipe", ""),
+        (
+            exceptions.BodyDecodeError,
+            [READ, "end of file"],
+            Cause.TRANSPORT,
+            "the connection to host:8000 broke: end of file",
+            "",
+        ),
+        (
+            exceptions.BodyDecodeError,
+            ["Invalid gzip header"],
+            Cause.SERVER,
+            "host:8000 sent what is no valid HTTP reply: invalid gzip header",
+            "check base_url and that the server runs",
+        ),
+        (exceptions.ClientClosedError, [], Cause.TRANSPORT, "the connection to host:8000 broke: outermost", ""),
+        (exceptions.RequestPanicError, ["panic"], Cause.TRANSPORT, "the connection to host:8000 broke: panic", ""),
+    ],
+)
+def test_an_exception_has_a_cause_and_names_the_server(kind, steps, cause, message, hint):
+    error = translate(kind, *steps)
+    assert (error.cause, error.message, error.hint, error.where) == (cause, message, hint, f"POST {CONFIG.url}")
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [("http://h/v1", "h:80"), ("https://h/v1", "h:443"), ("http://[::1]:9/v1", "[::1]:9")],
+)
+def test_the_server_is_named_with_its_port(url, server):
+    failures = Failures(OpenAIConfig(model="m", base_url=url))
+    assert failures.of_exception(exceptions.ReadError("gone", {"causes": None}), 1).message.startswith(
+        f"the connection to {server} "
+    )
