@@ -113,7 +113,10 @@ class Engine:
             await asyncio.to_thread(writer.close)
 
     def _prepare_work(self) -> list[WorkList]:
-        bases = [self.store.register_basis(_join(member)) for member in self.plan.members]
+        bases = [
+            self.store.register_basis(_describe_basis(member, backend))
+            for member, backend in zip(self.plan.members, self.backends, strict=True)
+        ]
         free = self.store.release_answers([basis for basis in bases if basis is not None])
         return [
             WorkList(
@@ -160,11 +163,11 @@ def _share_quotas(members: Sequence[PlannedMember], backends: Sequence[Backend[A
     return quotas
 
 
-def _join(member: PlannedMember) -> str | None:
+def _describe_basis(member: PlannedMember, backend: Backend[Any]) -> str | None:
     """What a member's outcomes rest on, as one text; None where it is not known."""
     if member.request_fingerprint is None or member.parse_fingerprint is None:
         return None
-    return f"{member.request_fingerprint}/{member.parse_fingerprint}"
+    return f"{member.request_fingerprint}/{member.parse_fingerprint}/{backend.identity}"
 
 
 def _find_first(group: BaseExceptionGroup[BaseException]) -> BaseException:

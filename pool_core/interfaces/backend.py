@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-import msgspec
 from pydantic import BaseModel, ConfigDict
 
 from pool_core.errors import BackendError
+from pool_core.interfaces.encoding import encode_json
 from pool_core.interfaces.values import Answer, Capabilities, Cause, Prompt, Request
 
 __all__ = ["Backend", "BackendSpec", "BatchBackend"]
@@ -91,7 +91,7 @@ class Backend(ABC, Generic[ConfigT]):
             "schema": prompt.schema,
             **sampling,
         }
-        return msgspec.json.encode({name: v for name, v in value.items() if v not in (None, [])})
+        return encode_json({name: v for name, v in value.items() if v not in (None, [])})
 
     def describe_headers(self) -> Mapping[str, str]:
         """What is sent beside the body, for people to look at. Secrets are redacted."""
