@@ -18,6 +18,8 @@ __all__ = ["Lane"]
 
 #: Unwritten outcomes at which a lane waits for the disk.
 MOST_UNWRITTEN = 4096
+#: Failed connections of one cell after which a server that never said anything counts as not there.
+UNREACHED_ATTEMPTS = 4
 
 
 class Lane:
@@ -44,7 +46,7 @@ class Lane:
         self._acquiring: set[asyncio.Task[None]] = set()
         self._reading = asyncio.Lock()
         self._stopping = False
-        self._answered = False
+        self._reached = False
 
     def stop(self, reason: str = "") -> None:
         """Send nothing more. What is in flight may finish; cells that wait stay unfinished."""
@@ -122,7 +124,7 @@ class Lane:
         except BackendError as error:
             self._handle_failure(cell, error)
         else:
-            self._answered = True
+            self._reached = True
             self._work.read_reply(cell, answer, loop.time() - sent)
         finally:
             self._work.progress.in_flight -= 1
@@ -164,12 +166,15 @@ class Lane:
         match ACTIONS[error.cause]:
             case Action.RETRY:
                 cell.failures += 1
-                if cell.failures < self._limits.attempts:
+                if error.cause is not Cause.TRANSPORT:
+                    self._reached = True
+                elif not self._reached and cell.failures >= UNREACHED_ATTEMPTS:
+                    self.stop(f"its server was never reached: {error}")
+                if cell.failures < self._limits.attempts and not self._stopping:
                     self._delay(cell, compute_backoff(cell.failures, error.retry_after, self._random))
                     return
-                if error.cause is Cause.TRANSPORT and not self._answered:
-                    self.stop(f"its server was never reached: {error.message}")
             case Action.WAIT:
+                self._reached = True
                 cell.waits += 1
                 seconds = compute_backoff(cell.waits, error.retry_after, self._random)
                 if cell.waited + seconds <= self._limits.max_wait:

@@ -82,7 +82,7 @@ class Limits(Strict):
         32, ge=1, le=10_000, description="Most requests in flight. Members that share a quota share the smallest."
     )
     timeout: float = Field(120.0, gt=0, description="Seconds for one request.")
-    attempts: int = Field(4, ge=1, le=100, description="Most requests per cell when calls fail in passing.")
+    attempts: int = Field(8, ge=1, le=100, description="Most requests per cell when calls fail in passing.")
     max_wait: float = Field(600.0, ge=0, description="Most seconds that a cell waits for a server's rate limit.")
 
 

@@ -1,0 +1,1 @@
+"""The standard tasks, one module each."""
