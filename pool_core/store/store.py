@@ -163,9 +163,9 @@ class Store:
         """The outcomes of ``member`` for the rows at positions ``first`` to ``last``, by cell key."""
         found = self._connection.execute(
             "SELECT c.key, c.status, c.cause, c.basis, c.answer FROM rows r JOIN cells c "
-            "ON c.key BETWEEN (r.key << 24 | :m << 8) AND (r.key << 24 | :m << 8 | 255) "
+            "ON c.key BETWEEN (r.key << 24) + :first_cell AND (r.key << 24) + :first_cell + 255 "
             "WHERE r.position BETWEEN :first AND :last",
-            {"m": member, "first": first, "last": last},
+            {"first_cell": member << 8, "first": first, "last": last},
         )
         return {key: KnownCell(*rest) for key, *rest in found}
 

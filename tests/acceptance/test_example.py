@@ -56,7 +56,9 @@ def test_it_is_refused_without_its_adapter_and_accepted_with_the_proposed_one(ex
     (finding,) = [finding for finding in json.loads(refused.stdout)["findings"] if finding["level"] == "error"]
     assert (finding["rule"], finding["members"]) == ("output-names", ["coder"])
     indent = line[: len(line) - len(line.lstrip())]
-    recipe.write_text(recipe.read_text(encoding="utf-8").rstrip("\n") + f"\n{indent}{finding['fix']}\n", encoding="utf-8")
+    recipe.write_text(
+        recipe.read_text(encoding="utf-8").rstrip("\n") + f"\n{indent}{finding['fix']}\n", encoding="utf-8"
+    )
     assert run_pool("check", "recipe.yaml", cwd=example).returncode == 0
 
 
