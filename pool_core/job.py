@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -63,7 +63,7 @@ async def run_plan(
     with Store.open(run_dir) as store:
         keys = store.register_members(STAGE, [member.name for member in plan.members])
         counted = store.ingest(identify_rows(plan), keys, plan.rows.name)
-        if counted.rows != counted.added and (counted.added or counted.changed or counted.removed):
+        if counted.changed or counted.removed or 0 < counted.added < counted.rows:
             notes.append(
                 f"rows since the last run: {counted.added} new, {counted.changed} changed, {counted.removed} gone"
             )
@@ -84,9 +84,10 @@ async def run_plan(
             seconds=time.monotonic() - started,
             folder=run_dir,
             output=path,
-            notes=notes,
+            notes=[*notes, *engine.notes],
         )
-        (run_dir / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(summary.to_dict()), indent=2))
+        _write_report(summary)
+        told = len(notes)
         notify(
             "pool_run_finished",
             RunFinished(
@@ -96,7 +97,15 @@ async def run_plan(
                 {member.name: sum(member.failed.values()) for member in summary.members},
             ),
         )
+        if len(notes) > told:
+            summary = replace(summary, notes=(*summary.notes, *notes[told:]))
+            _write_report(summary)
     return summary
+
+
+def _write_report(summary: RunSummary) -> None:
+    report = msgspec.json.format(msgspec.json.encode(summary.to_dict()), indent=2)
+    (summary.folder / "report.json").write_bytes(report)
 
 
 def refuse_incompatible(plan: Plan) -> None:
@@ -155,13 +164,16 @@ def _keep_run_info(store: Store, plan: Plan, engine: Engine, keys: list[int]) ->
 
 
 def _make_notifier(registry: Registry, notes: list[str], only: str = "") -> Any:
-    """A function that tells a hook and keeps each problem once; None where no plugin listens."""
+    """A function that tells a hook and notes each plugin's first problem; None where no plugin listens."""
     if only and not registry.implements(only):
         return None
+    noted: set[str] = set()
 
     def notify(hook: str, payload: object) -> None:
         for problem in registry.notify(hook, payload):
-            if problem not in notes:
+            head, _, _ = problem.partition(" failed: ")  # the hook and its plugin; what follows may differ each time
+            if head not in noted:
+                noted.add(head)
                 notes.append(problem)
 
     return notify

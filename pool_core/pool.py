@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, nullcontext
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pool_core.data.layouts import Layout, arrange
 from pool_core.data.records import read_generations, read_run_info
 from pool_core.engine.run import Engine
+from pool_core.errors import UsageError
 from pool_core.interfaces.values import Row
 from pool_core.job import choose_run_dir, export, run_plan
 from pool_core.plan.build import make_plan
@@ -20,11 +24,14 @@ from pool_core.plan.model import Plan
 from pool_core.plan.rows import MemoryRows
 from pool_core.recipe.load import load_recipe
 from pool_core.recipe.models import Output, PoolSpec, Recipe
-from pool_core.registry import Registry
+from pool_core.registry import Registry, Selection
 from pool_core.report.summary import RunSummary
 from pool_core.store.store import Store
 
 __all__ = ["Pool", "Result", "run_recipe"]
+
+#: Interrupts that stop the engine, softly and at once; the next one leaves it behind.
+_MOST_INTERRUPTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,13 @@ class Result:
         return self.summary.folder
 
     def rows(self, layout: Layout = "nested", *, raw: bool = False) -> Iterator[dict[str, Any]]:
-        """The merged records, streaming from the run directory; see `arrange` for the layouts."""
+        """The merged records, streaming from the run directory; see `arrange` for the layouts.
+
+        Raises:
+            UsageError: there is no such layout.
+        """
+        if layout not in get_args(Layout):
+            raise UsageError(f"there is no layout {layout!r}", hint=f"layouts: {', '.join(get_args(Layout))}")
         with Store.read(self.run_dir) as store:
             info = read_run_info(store)
             names = ["member", "model", "task", "sample", "status", "cause", "message", *info.fields, "usage"]
@@ -77,6 +90,9 @@ class Pool(PoolSpec):
     ) -> Result:
         """Ask every member what the assignment gives it, and wait for the end.
 
+        Ctrl-C, or a notebook's stop button, lets what is in flight finish and returns an interrupted
+        result; a second one stops at once, a third one no longer waits for that.
+
         Run again with the same ``run_dir``, after a stop or with other rows or members, it asks only
         what is not in the store.
 
@@ -105,54 +121,54 @@ class Pool(PoolSpec):
 def run_recipe(path: str | Path, *, run_dir: str | Path | None = None, registry: Registry | None = None) -> Result:
     """Run the recipe at ``path``, as ``pool run`` does, and wait for the end. Raises as `Pool.run`."""
     recipe, source = load_recipe(Path(path))
-    registry = registry or Registry.discover()
+    if registry is None:
+        registry = Registry.discover(Selection.parse(os.environ.get("POOL_PLUGINS"), recipe.plugins.block))
     plan = make_plan(recipe, registry, source)
     return Result(_run_blocking(plan, registry, Path(run_dir) if run_dir else choose_run_dir(Path(path))))
 
 
 def _run_blocking(plan: Plan, registry: Registry, run_dir: Path) -> RunSummary:
-    """Run in an event loop of its own: in a thread of its own where this one has a running loop."""
-    job = _Job(plan, registry, run_dir)
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(job.run())
-    return job.run_in_thread()
+    return _Job(plan, registry, run_dir).run()
 
 
 class _Job:
-    """One run whose engine another thread can stop."""
+    """One run, in an event loop and a thread of its own; the calling thread waits and can stop it."""
 
     def __init__(self, plan: Plan, registry: Registry, run_dir: Path) -> None:
         self._arguments = (plan, registry, run_dir)
         self._engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._interrupts = 0
 
-    async def run(self) -> RunSummary:
-        return await run_plan(*self._arguments, watch=self._watch)
-
-    def _watch(self, engine: Engine) -> AbstractAsyncContextManager[None]:
-        self._engine, self._loop = engine, asyncio.get_running_loop()
-        return nullcontext()
-
-    def run_in_thread(self) -> RunSummary:
-        """Run in a new thread. An interrupt (a notebook's stop button) lets what is in flight finish."""
-        outcome: list[RunSummary | BaseException] = []
+    def run(self) -> RunSummary:
+        # A future, as joining an interrupted thread is broken before Python 3.13: it counts as ended.
+        ended: Future[RunSummary] = Future()
 
         def work() -> None:
             try:
-                outcome.append(asyncio.run(self.run()))
+                ended.set_result(asyncio.run(run_plan(*self._arguments, watch=self._watch)))
             except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
-                outcome.append(error)
+                ended.set_exception(error)
 
-        thread = threading.Thread(target=work, name="pool-run")
-        thread.start()
-        while thread.is_alive():
+        threading.Thread(target=copy_context().run, args=(work,), name="pool-run", daemon=True).start()
+        while True:
             try:
-                thread.join()
-            except KeyboardInterrupt:
-                if self._loop is not None and self._engine is not None:
-                    self._loop.call_soon_threadsafe(self._engine.stop)
-        if isinstance(outcome[0], BaseException):
-            raise outcome[0]
-        return outcome[0]
+                return ended.result()
+            except BaseException as error:
+                if ended.done():
+                    raise
+                self._stop()
+                if not isinstance(error, KeyboardInterrupt) or self._interrupts > _MOST_INTERRUPTS:
+                    raise
+
+    def _watch(self, engine: Engine) -> AbstractAsyncContextManager[None]:
+        self._engine, self._loop = engine, asyncio.get_running_loop()
+        if self._interrupts:
+            engine.stop()
+        return nullcontext()
+
+    def _stop(self) -> None:
+        self._interrupts += 1
+        if self._loop is not None and self._engine is not None:
+            with suppress(RuntimeError):  # the loop has just ended, and the run with it
+                self._loop.call_soon_threadsafe(self._engine.stop)

@@ -31,12 +31,14 @@ def export_run(
 
     Raises:
         StoreError: the file cannot be written.
+        RowsError: a row has a column that the layout writes itself.
     """
     fields = {name: msgspec.convert(type_, FieldType) for name, type_ in info.fields.items()}
+    generations = read_generations(store, info, raw=raw)  # first: from here on, all is read as it is now
     columns = merge_columns(decode_json(row.data) for row in store.iterate_rows()) if layout != "long" else {}
     schema = make_schema(layout, columns, fields, raw=raw)
     names = [*make_schema("long", {}, fields, raw=raw)][1:]
-    records = arrange(layout, read_generations(store, info, raw=raw), names)
+    records = arrange(layout, generations, names)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

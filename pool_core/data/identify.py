@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from hashlib import blake2b
 
 import msgspec
 
 from pool_core.errors import RowsError
-from pool_core.interfaces.encoding import encode_json
+from pool_core.interfaces.encoding import decode_json
 from pool_core.interfaces.values import Row
 from pool_core.plan.model import Plan
+from pool_core.plan.rows import encode_row
 from pool_core.store.records import NewRow
 
 __all__ = ["identify_rows"]
@@ -31,14 +33,7 @@ def identify_rows(plan: Plan) -> Iterator[NewRow]:
     assert source is not None
     seen: dict[bytes, int] = {}
     for position, (place, row) in enumerate(source.read()):
-        try:
-            data = encode_json(row)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise RowsError(
-                f"the row holds what is no plain value: {error}",
-                where=f"{source.name}: {place}",
-                hint="text, numbers, true, false, null, lists and mappings of these can be stored",
-            ) from error
+        data = encode_row(row, f"{source.name}: {place}")
         if source.id_column is None:
             row_id = _identify_by_content(row, data, seen)
         else:
@@ -60,9 +55,9 @@ def _read_id(row: Row, column: str, where: str) -> str:
 def _identify_by_content(row: Row, data: bytes, seen: dict[bytes, int]) -> str:
     """A hash that does not depend on the order of the columns, then ``-2``, ``-3`` ... for repetitions."""
     try:
-        content = _sorted_encoder.encode(row)
-    except UnicodeEncodeError:
-        content = data
+        content = _sorted_encoder.encode(dict(row))
+    except (UnicodeEncodeError, TypeError):  # lone surrogates, keys that are numbers
+        content = json.dumps(decode_json(data), sort_keys=True).encode()
     digest = blake2b(content, digest_size=8)
     count = seen[digest.digest()] = seen.get(digest.digest(), 0) + 1
     return digest.hexdigest() if count == 1 else f"{digest.hexdigest()}-{count}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
+from pool_core.errors import RowsError
 from pool_core.interfaces.encoding import decode_json
 from pool_core.interfaces.types import FieldType
 from pool_core.store.records import StoredRow
@@ -34,13 +35,23 @@ def arrange(
 
     ``nested``: the row's columns and ``generations``, a list of structs. ``columns``: the row's columns
     and one list per key of a generation, all of one length. ``long``: one record per generation.
+
+    Raises:
+        RowsError: a row has a column that the layout writes itself.
     """
+    taken = {"generations"} if layout == "nested" else set(names)
     for row, generations in found:
         if layout == "long":
             for generation in generations:
                 yield {"row_id": row.row_id, **generation}
             continue
         record = dict(decode_json(row.data))
+        if not taken.isdisjoint(record):
+            column = min(taken & record.keys())
+            raise RowsError(
+                f"the row {row.row_id!r} has a column {column!r}, which the layout {layout!r} writes itself",
+                hint="choose another layout, such as `long`, or rename the column",
+            )
         if layout == "nested":
             record["generations"] = generations
         else:

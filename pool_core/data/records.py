@@ -22,8 +22,9 @@ class MemberInfo:
     """What outputs say of a member."""
 
     name: str
-    model: str
-    task: str
+    #: None while its first run starts.
+    model: str | None
+    task: str | None
     #: The member's key in the store.
     key: int
 
@@ -52,12 +53,24 @@ Generation = dict[str, Any]
 
 
 def read_generations(store: Store, info: RunInfo, *, raw: bool = False) -> Iterator[tuple[StoredRow, list[Generation]]]:
-    """Each row with one generation per assigned sample, whatever became of it: lists never shift."""
-    fields = list(info.fields)
-    for row in store.iterate_rows():
+    """Each row with one generation per assigned sample, whatever became of it: lists never shift.
+
+    All of it is as it was at this call, also while a run goes on.
+    """
+    rows = store.iterate_rows()
+    known = {member.key: member for member in info.members}
+    # The rows decide who is there and in which order: ``info`` may be of the run before.
+    members = [known.get(key) or MemberInfo(name, None, None, key) for key, name in store.read_members()]
+    return _walk_rows(store, rows, members, list(info.fields), raw)
+
+
+def _walk_rows(
+    store: Store, rows: Iterator[StoredRow], members: Sequence[MemberInfo], fields: Sequence[str], raw: bool
+) -> Iterator[tuple[StoredRow, list[Generation]]]:
+    for row in rows:
         cells = {cell.key: cell for cell in store.read_cells(row.key)}
         generations = []
-        for place, member in enumerate(info.members):
+        for place, member in enumerate(members):
             count = row.assigned[place]
             for sample in range(1 if count == _CONDITION_FAILED else count):
                 cell = cells.get(pack_cell(row.key, member.key, sample))

@@ -21,6 +21,9 @@ MOST_UNWRITTEN = 4096
 #: Failed connections of one cell after which a server that never said anything counts as not there.
 UNREACHED_ATTEMPTS = 4
 
+#: Causes of failures in which the member's server may have had no part.
+_WITHOUT_SERVER = frozenset({Cause.TRANSPORT, Cause.PLUGIN})
+
 
 class Lane:
     """Runs the cells of one member with as many workers as its limit of concurrency.
@@ -39,13 +42,16 @@ class Lane:
         #: Set by each commit that leaves little unwritten.
         self._room = room
         self._limits = work.member.limits
+        self._most_delayed = max(64, 4 * self._limits.concurrency)
         self._ready: deque[Cell] = deque()
-        self._delayed = 0
+        #: By cell key, the timer of each cell that waits for its next attempt.
+        self._delayed: dict[int, asyncio.TimerHandle] = {}
         self._busy = 0
         self._idle: deque[asyncio.Future[None]] = deque()
         self._acquiring: set[asyncio.Task[None]] = set()
         self._reading = asyncio.Lock()
         self._stopping = False
+        #: Whether the member's server was ever heard of.
         self._reached = False
 
     def stop(self, reason: str = "") -> None:
@@ -60,9 +66,13 @@ class Lane:
     async def run(self) -> None:
         """Work until every cell is finished or the lane is stopped."""
         workers = min(self._limits.concurrency, max(1, self._work.progress.total))
-        async with asyncio.TaskGroup() as group:
-            for _ in range(workers):
-                group.create_task(self._run_worker())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(workers):
+                    group.create_task(self._run_worker())
+        finally:
+            for timer in self._delayed.values():
+                timer.cancel()
 
     async def _run_worker(self) -> None:
         while (cell := await self._take()) is not None:
@@ -76,14 +86,15 @@ class Lane:
             if self._work.unwritten > MOST_UNWRITTEN:
                 self._room.clear()  # more is unwritten than a group holds, so a commit will set it again
                 await self._room.wait()
+            else:
+                await asyncio.sleep(0)  # cells that never wait must not hold up the other lanes
 
     async def _take(self) -> Cell | None:
         """The next cell: one whose wait is over before a new one. None when there is no more to do."""
-        most_delayed = max(64, 4 * self._limits.concurrency)
         while not self._stopping:
             if self._ready:
                 return self._ready.popleft()
-            if self._delayed < most_delayed:
+            if len(self._delayed) < self._most_delayed:
                 if (cell := self._work.take()) is not None:
                     return cell
                 if not self._work.ended:
@@ -106,15 +117,15 @@ class Lane:
 
     async def _process(self, cell: Cell) -> None:
         loop = asyncio.get_running_loop()
-        if cell.request is None:
-            cell.started = loop.time()
-            if not self._work.prepare(cell, self._backend):
-                return
+        if cell.request is None and not self._work.prepare(cell, self._backend):
+            return
         await self._acquire()
         if self._stopping:
             self._quota.release()
             return
         sent = loop.time()
+        if not cell.attempts:
+            cell.started = sent
         self._work.progress.in_flight += 1
         self._work.progress.requests += 1
         self._work.progress.retries += cell.attempts > 0
@@ -125,7 +136,8 @@ class Lane:
             self._handle_failure(cell, error)
         else:
             self._reached = True
-            self._work.read_reply(cell, answer, loop.time() - sent)
+            now = loop.time()
+            self._work.read_reply(cell, answer, latency=now - sent, seconds=now - cell.started)
         finally:
             self._work.progress.in_flight -= 1
             self._quota.release()
@@ -143,66 +155,66 @@ class Lane:
             self._acquiring.discard(task)
 
     async def _call(self, cell: Cell) -> Answer:
-        """One attempt. Whatever the backend raises becomes a `BackendError`."""
+        """One attempt. Whatever the backend raises becomes a `BackendError` that keeps its contract."""
         assert cell.request is not None
-        timeout = self._limits.timeout
+        name, timeout = self._work.member.backend.name, self._limits.timeout
         try:
             async with asyncio.timeout(timeout):
                 answer = await self._backend.generate(cell.request)
-        except (BackendError, asyncio.CancelledError, KeyboardInterrupt):
+        except BackendError as error:
+            _check_error(error, name)
+            raise
+        except KeyboardInterrupt:
             raise
         except TimeoutError as error:
-            raise BackendError(Cause.TIMEOUT, f"no answer within {timeout:g} s") from error
+            raise BackendError(Cause.TIMEOUT, str(error) or f"no answer within {timeout:g} s") from error
         except BaseException as error:
-            name = self._work.member.backend.name
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise
             raise BackendError(Cause.PLUGIN, f"the backend {name} broke: {type(error).__name__}: {error}") from error
         if not isinstance(answer, Answer):
-            name = self._work.member.backend.name
             raise BackendError(Cause.PLUGIN, f"the backend {name} returned {type(answer).__name__} instead of Answer")
         return answer
 
     def _handle_failure(self, cell: Cell, error: BackendError) -> None:
-        """Act on the error's cause, and on nothing else of it."""
-        match ACTIONS[error.cause]:
+        """Act on the error's cause and on what it asks for, never on its text."""
+        most = self._limits.max_wait
+        self._reached = self._reached or error.cause not in _WITHOUT_SERVER
+        match Action.STOP_MEMBER if error.stops_member else ACTIONS[error.cause]:
             case Action.RETRY:
                 cell.failures += 1
-                if error.cause is not Cause.TRANSPORT:
-                    self._reached = True
-                elif not self._reached and cell.failures >= UNREACHED_ATTEMPTS:
+                if not self._reached and cell.failures >= UNREACHED_ATTEMPTS:
                     self.stop(f"its server was never reached: {error}")
                 if cell.failures < self._limits.attempts and not self._stopping:
-                    self._delay(cell, compute_backoff(cell.failures, error.retry_after, self._random))
-                    return
+                    seconds = compute_backoff(cell.failures, error.retry_after, self._random)
+                    if error.retry_after is None or seconds <= most:
+                        self._delay(cell, seconds)
+                        return
+                    error = _refuse_wait(error, seconds, most)
             case Action.WAIT:
-                self._reached = True
                 cell.waits += 1
                 seconds = compute_backoff(cell.waits, error.retry_after, self._random)
-                if cell.waited + seconds <= self._limits.max_wait:
+                if cell.waited + seconds <= most:
                     cell.waited += seconds
                     self._quota.pause(seconds)
                     self._delay(cell, seconds)
                     return
-                error = BackendError(
-                    error.cause,
-                    f"{error.message}; it would have waited {cell.waited + seconds:.0f} s, "
-                    f"more than `limits: {{max_wait: {self._limits.max_wait:g}}}`",
-                )
+                error = _refuse_wait(error, cell.waited + seconds, most)
             case Action.STOP_MEMBER:
                 self.stop(str(error))
-            case Action.FAIL:
-                if error.stops_member:
-                    self.stop(str(error))
         seconds = asyncio.get_running_loop().time() - cell.started
         self._work.finish(cell, Outcome("failed", error.cause, str(error)), seconds=seconds)
 
     def _delay(self, cell: Cell, seconds: float) -> None:
-        self._delayed += 1
-        asyncio.get_running_loop().call_later(seconds, self._end_delay, cell)
+        self._delayed[cell.key] = asyncio.get_running_loop().call_later(seconds, self._end_delay, cell)
 
     def _end_delay(self, cell: Cell) -> None:
-        self._delayed -= 1
+        del self._delayed[cell.key]
         self._ready.append(cell)
-        self._wake_one()
+        if len(self._delayed) == self._most_delayed - 1:
+            self._wake_all()  # new cells may be taken again
+        else:
+            self._wake_one()
 
     def _wake_one(self) -> None:
         while self._idle:
@@ -214,3 +226,30 @@ class Lane:
     def _wake_all(self) -> None:
         while self._idle:
             self._wake_one()
+
+
+def _check_error(error: BackendError, name: str) -> None:
+    """Raise another `BackendError` in the place of one that cannot be acted on."""
+    if not isinstance(error.cause, Cause):
+        raise BackendError(
+            Cause.PLUGIN, f"the backend {name} failed with {error.cause!r}, which is no cause: {error}"
+        ) from error
+    if not isinstance(error.retry_after, int | float | None):
+        raise BackendError(
+            Cause.PLUGIN, f"the backend {name} asked to wait {error.retry_after!r}, not seconds: {error}"
+        ) from error
+
+
+def _is_cancelled() -> bool:
+    """Whether the running task was asked to end; a backend may raise `CancelledError` of its own accord."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _refuse_wait(error: BackendError, seconds: float, most: float) -> BackendError:
+    return BackendError(
+        error.cause,
+        f"{error.message}; it would have waited {seconds:.0f} s, more than `limits: {{max_wait: {most:g}}}`",
+        where=error.where,
+        hint=error.hint,
+    )

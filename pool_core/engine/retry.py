@@ -46,6 +46,9 @@ ACTIONS: dict[Cause, Action] = {
 
 BASE_SECONDS = 0.5
 MOST_SECONDS = 30.0
+#: A shorter wait that a server names bounds the own one from below and does not replace it: a server
+#: that always says "at once" must not be asked without end.
+SHORT_SECONDS = 1.0
 
 
 def compute_backoff(failures: int, retry_after: float | None, random: Random) -> float:
@@ -53,9 +56,13 @@ def compute_backoff(failures: int, retry_after: float | None, random: Random) ->
 
     Full jitter: uniform between 0 and an exponentially growing bound, as in Brooker, "Exponential
     Backoff And Jitter" (AWS Architecture Blog, 2015). A wait that the server names is a lower bound,
-    with a little jitter on top, so that the waiting calls do not come back all at once.
+    with a little jitter on top, so that the waiting calls do not come back all at once. One that is
+    negative or not a number says nothing.
     """
-    bound = min(MOST_SECONDS, BASE_SECONDS * 2.0 ** (failures - 1))
-    if retry_after is None:
-        return random.uniform(0, bound)
-    return retry_after + random.uniform(0, min(bound, 0.1 * retry_after + 0.05))
+    bound = min(MOST_SECONDS, BASE_SECONDS * 2.0 ** min(failures - 1, 16))
+    own = random.uniform(0, bound)
+    if retry_after is None or not retry_after >= 0:
+        return own
+    if retry_after < SHORT_SECONDS:
+        return max(retry_after, own)
+    return retry_after + min(own, 0.1 * retry_after + 0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,11 +19,15 @@ from pool_core.interfaces.backend import Backend
 from pool_core.plan.assign import WHEN_FAILED
 from pool_core.plan.model import Plan, PlannedMember
 from pool_core.store.store import Store
+from pool_core.store.writer import Writer
 
 __all__ = ["Engine"]
 
 #: Tells a plugin hook by name; raises nothing.
 Notify = Callable[[str, object], None]
+
+#: Seconds that a backend may take to close; it may not hold up the end of a run.
+CLOSE_SECONDS = 10.0
 
 
 @dataclass(slots=True)
@@ -38,6 +43,8 @@ class Engine:
     wall_time: Callable[[], float] = time.time
     progress: list[MemberProgress] = field(init=False)
     backends: list[Backend[Any]] = field(init=False)
+    #: What is worth telling beside the figures: backends that could not be closed.
+    notes: list[str] = field(init=False, default_factory=list)
     _lanes: list[Lane] = field(init=False, default_factory=list)
     _stopped: bool = field(init=False, default=False)
     _task: asyncio.Task[None] | None = field(init=False, default=None)
@@ -75,8 +82,8 @@ class Engine:
         try:
             await self._task
         except asyncio.CancelledError:
-            if not self._stopped:
-                self._task.cancel()
+            caller = asyncio.current_task()
+            if not self._stopped or (caller is not None and caller.cancelling()):
                 raise
         except BaseExceptionGroup as group:
             raise _find_first(group) from group
@@ -85,39 +92,47 @@ class Engine:
         loop = asyncio.get_running_loop()
         room = asyncio.Event()
         room.set()
-        writer = self.store.writer
+        writer, task = self.store.writer, self._task
+        assert task is not None
 
         def note_commit() -> None:
-            """Called from the writer's thread: let the lanes that wait for the disk go on."""
-            if writer.failed or writer.pending <= MOST_UNWRITTEN:
+            """Called from the writer's thread."""
+            if writer.failed:
+                loop.call_soon_threadsafe(task.cancel)  # what is asked now could not be kept
+            elif writer.pending <= MOST_UNWRITTEN:
                 loop.call_soon_threadsafe(room.set)
 
         works = self._prepare_work()
+        quotas = _share_quotas(self.plan.members, self.backends)
+        backends = {id(backend): backend for backend in self.backends}  # members may share one
         writer.start(note_commit)
-        backends = self.backends
         try:
-            opened = await asyncio.gather(*(_open(backend) for backend in backends))
-            quotas = _share_quotas(self.plan.members, backends)
-            for work, backend, problem in zip(works, backends, opened, strict=True):
-                if problem:
-                    work.progress.stopped = problem
-                else:
-                    self._lanes.append(Lane(work, backend, quotas[backend.quota], self.random, room))
             if self._stopped:
                 return
+            self._lanes = [
+                Lane(work, backend, quotas[backend.quota], self.random, room)
+                for work, backend in zip(works, self.backends, strict=True)
+            ]
             async with asyncio.TaskGroup() as group:
-                for lane in self._lanes:
-                    group.create_task(lane.run())
+                opening = {key: group.create_task(_open(backend)) for key, backend in backends.items()}
+                for lane, backend in zip(self._lanes, self.backends, strict=True):
+                    group.create_task(_run_lane(lane, opening[id(backend)]))
         finally:
-            await asyncio.gather(*(backend.aclose() for backend in backends), return_exceptions=True)
-            await asyncio.to_thread(writer.close)
+            try:
+                await _close_writer(writer)
+            finally:
+                problems = await asyncio.gather(*map(_close, backends.values()))
+                self.notes += filter(None, problems)
 
     def _prepare_work(self) -> list[WorkList]:
         bases = [
             self.store.register_basis(_describe_basis(member, backend))
             for member, backend in zip(self.plan.members, self.backends, strict=True)
         ]
-        free = self.store.release_answers([basis for basis in bases if basis is not None])
+        free = self.store.release_answers(
+            [(key, basis) for key, basis in zip(self.keys, bases, strict=True) if basis is not None]
+        )
+        request_ids = itertools.count(1)
         return [
             WorkList(
                 member,
@@ -126,6 +141,7 @@ class Engine:
                 basis=basis,
                 free_answers=free,
                 progress=progress,
+                request_ids=request_ids,
                 wall_time=self.wall_time,
                 notify=self.notify,
             )
@@ -148,9 +164,43 @@ async def _open(backend: Backend[Any]) -> str:
         await backend.open()
     except BackendError as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001 - one member's backend must not stop the others
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - one member's backend must not stop the others
         return f"its backend cannot be opened: {type(error).__name__}: {error}"
     return ""
+
+
+async def _run_lane(lane: Lane, opening: asyncio.Task[str]) -> None:
+    """Run a lane once its backend is open: one that is slow to open holds up no other."""
+    if problem := await opening:
+        lane.stop(problem)
+    else:
+        await lane.run()
+
+
+async def _close(backend: Backend[Any]) -> str:
+    """Close a backend. Returns what went wrong, empty if nothing did."""
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await backend.aclose()
+    except TimeoutError:
+        return f"the backend {backend.model} was not closed within {CLOSE_SECONDS:g} s"
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - every answer is in the store already
+        return f"the backend {backend.model} cannot be closed: {type(error).__name__}: {error}"
+    return ""
+
+
+async def _close_writer(writer: Writer) -> None:
+    """Commit what is left, however often this is cancelled: it was paid for. Raises `StoreError`."""
+    closing = asyncio.ensure_future(asyncio.to_thread(writer.close))
+    cancelled: asyncio.CancelledError | None = None
+    while not closing.done():
+        try:
+            await asyncio.wait([closing])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    closing.result()
+    if cancelled is not None:
+        raise cancelled
 
 
 def _share_quotas(members: Sequence[PlannedMember], backends: Sequence[Backend[Any]]) -> dict[str, Quota]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pool_core.engine.events import CellFinished, MemberProgress
 from pool_core.errors import BackendError, TemplateError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.encoding import decode_answer, decode_json, encode_answer, encode_json
-from pool_core.interfaces.values import Answer, Cause, Outcome, Request, Row
+from pool_core.interfaces.values import Answer, Cause, Outcome, Request, Row, Usage
 from pool_core.plan.assign import WHEN_FAILED
 from pool_core.plan.cells import collect_sampling, compute_key, make_prompt, read_answer
 from pool_core.plan.model import PlannedMember
@@ -23,6 +23,8 @@ __all__ = ["Cell", "WorkList"]
 
 #: Rows that a lane reads at a time. Its memory is bounded by this and by what is in flight.
 PAGE_ROWS = 256
+#: A count of tokens stays below this: SQLite holds no larger whole number.
+MOST_TOKENS = 1 << 63
 
 
 @dataclass(slots=True)
@@ -44,6 +46,7 @@ class Cell:
     #: How often a server's rate limit has sent it back, and the seconds that it waited for that.
     waits: int = 0
     waited: float = 0.0
+    #: When its first request was sent, on the loop's clock.
     started: float = 0.0
 
 
@@ -59,6 +62,7 @@ class WorkList:
         basis: int | None,
         free_answers: int,
         progress: MemberProgress,
+        request_ids: Iterator[int],
         wall_time: Callable[[], float],
         notify: Callable[[str, object], None] | None,
     ) -> None:
@@ -69,12 +73,12 @@ class WorkList:
         self._basis = basis
         self._has_known = store.has_cells(key)
         self._free_answers = free_answers
+        self._request_ids = request_ids
         self._wall_time = wall_time
         self._notify = notify
         self._position = -1
         self._ended = False
         self._pending: deque[Cell] = deque()
-        self._next_request = 0
 
     @property
     def ended(self) -> bool:
@@ -137,17 +141,20 @@ class WorkList:
             prompt = make_prompt(member, cell.row)
             sampling = collect_sampling(member, cell.sample)
             body = backend.encode(prompt, sampling)
+            cell.request_key = compute_key(backend.identity, body, cell.sample)
         except TemplateError as error:
             self.finish(cell, Outcome("failed", Cause.RENDER, str(error)))
             return False
         except BackendError as error:
             self.finish(cell, Outcome("failed", error.cause, str(error)))
             return False
-        cell.request_key = compute_key(backend.identity, body, cell.sample)
+        except Exception as error:  # noqa: BLE001 - a broken backend costs its cell, never the run
+            broken = f"the backend {member.backend.name} cannot write the request: {type(error).__name__}: {error}"
+            self.finish(cell, Outcome("failed", Cause.PLUGIN, broken))
+            return False
         if self._reuse_answer(cell):
             return False
-        self._next_request += 1
-        cell.request = Request(self._next_request, prompt, sampling, cell.sample, body, member.limits.timeout)
+        cell.request = Request(next(self._request_ids), prompt, sampling, cell.sample, body, member.limits.timeout)
         return True
 
     def _reuse_answer(self, cell: Cell) -> bool:
@@ -163,12 +170,24 @@ class WorkList:
         self.finish(cell, read_answer(self.member, decode_answer(body), cell.row), stored=key)
         return True
 
-    def read_reply(self, cell: Cell, answer: Answer, seconds: float) -> None:
-        """End the cell with an answer that was just paid for."""
-        if answer.usage is not None:
-            self.progress.input_tokens += answer.usage.input_tokens or 0
-            self.progress.output_tokens += answer.usage.output_tokens or 0
-        paid = NewAnswer(self._wall_time(), seconds, cell.request_key, encode_answer(answer))
+    def read_reply(self, cell: Cell, answer: Answer, *, latency: float, seconds: float) -> None:
+        """End the cell with an answer that was just paid for.
+
+        Args:
+            latency: seconds from its request to the answer.
+            seconds: seconds from the cell's first request to the answer.
+        """
+        usage = _read_usage(answer)
+        self.progress.input_tokens += usage.input_tokens or 0
+        self.progress.output_tokens += usage.output_tokens or 0
+        try:
+            body = encode_answer(answer)
+        except Exception as error:  # noqa: BLE001 - a broken backend costs its cell, never the run
+            name = self.member.backend.name
+            broken = f"the answer of the backend {name} cannot be stored: {type(error).__name__}: {error}"
+            self.finish(cell, Outcome("failed", Cause.PLUGIN, broken), seconds=seconds)
+            return
+        paid = NewAnswer(self._wall_time(), latency, cell.request_key, body)
         self.finish(cell, read_answer(self.member, answer, cell.row), paid=paid, seconds=seconds)
 
     def finish(
@@ -181,7 +200,15 @@ class WorkList:
         seconds: float = 0.0,
     ) -> None:
         """Record how the cell ended. Raises `StoreError` if nothing can be written any more."""
-        usage = outcome.answer.usage if outcome.answer is not None else None
+        outputs = None
+        if outcome.outputs is not None:
+            try:
+                outputs = encode_json(outcome.outputs)
+            except Exception as error:  # noqa: BLE001 - a broken task costs its cell, never the run
+                broken = f"the output fields cannot be stored: {type(error).__name__}: {error}"
+                outcome = Outcome("failed", Cause.SCHEMA, broken, answer=outcome.answer)
+        outcome = replace(outcome, attempts=cell.attempts, seconds=seconds)
+        usage = _read_usage(outcome.answer)
         record = CellRecord(
             cell.key,
             outcome.status,
@@ -189,11 +216,11 @@ class WorkList:
             stored,
             cell.attempts,
             seconds,
-            usage.input_tokens if usage is not None else None,
-            usage.output_tokens if usage is not None else None,
+            usage.input_tokens,
+            usage.output_tokens,
             outcome.cause or "",
             _make_storable(outcome.message),
-            None if outcome.outputs is None else encode_json(outcome.outputs),
+            outputs,
         )
         self._store.writer.submit(record, paid)
         if outcome.status == "ok":
@@ -202,6 +229,18 @@ class WorkList:
             self.progress.failed[str(outcome.cause)] += 1
         if self._notify is not None:
             self._notify("pool_cell_finished", CellFinished(cell.row_id, self.member.name, cell.sample, outcome))
+
+
+def _read_usage(answer: Answer | None) -> Usage:
+    """The tokens of an answer. What is no count, as a hostile server may send, counts as not said."""
+    usage = answer.usage if answer is not None else None
+    if not isinstance(usage, Usage):
+        return Usage()
+    counts = (
+        count if isinstance(count, int) and 0 <= count < MOST_TOKENS else None
+        for count in (usage.input_tokens, usage.output_tokens)
+    )
+    return Usage(*counts)
 
 
 def _make_storable(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -165,20 +165,54 @@ class BatchBackend(Backend[ConfigT]):
             self._batches.add(task)
             task.add_done_callback(self._batches.discard)
 
+    async def aclose(self) -> None:
+        """Stop what is under way. A backend that has more to release does so after ``await super().aclose()``."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waiting, self._waiting = self._waiting, {}
+        _end_waiting(waiting.values())
+        batches = list(self._batches)
+        for batch in batches:
+            batch.cancel()
+        await asyncio.gather(*batches, return_exceptions=True)
+
     async def _run_batch(self, batch: dict[int, tuple[Request, asyncio.Future[Answer]]]) -> None:
-        results: Mapping[int, Answer | BackendError]
+        results: object
         try:
             results = await self.generate_batch([request for request, _ in batch.values()])
         except BackendError as error:
             results = dict.fromkeys(batch, error)
+        except asyncio.CancelledError:
+            _end_waiting(batch.values())
+            raise
         except Exception as error:  # noqa: BLE001 - every request of the batch is told
             broken = BackendError(Cause.PLUGIN, f"the batch failed: {type(error).__name__}: {error}")
             results = dict.fromkeys(batch, broken)
         for id_, (_, future) in batch.items():
-            result = results.get(id_) or BackendError(Cause.PLUGIN, "the batch returned no result for this request")
             if future.done():
                 continue
+            result = _find_result(results, id_)
             if isinstance(result, BackendError):
                 future.set_exception(result)
             else:
                 future.set_result(result)
+
+
+def _find_result(results: object, id_: int) -> Answer | BackendError:
+    """The result of one request in what `BatchBackend.generate_batch` returned, which may be anything."""
+    if not isinstance(results, Mapping):
+        return BackendError(Cause.PLUGIN, f"the batch returned {type(results).__name__} instead of results by id")
+    result = results.get(id_)
+    if result is None:
+        return BackendError(Cause.PLUGIN, "the batch returned no result for this request")
+    if not isinstance(result, Answer | BackendError):
+        return BackendError(Cause.PLUGIN, f"the batch returned {type(result).__name__} instead of an answer")
+    return result
+
+
+def _end_waiting(waiting: Iterable[tuple[Request, asyncio.Future[Answer]]]) -> None:
+    """Tell requests that no batch will answer: nothing may wait for ever."""
+    for _, future in waiting:
+        if not future.done():
+            future.set_exception(BackendError(Cause.CANCELLED, "the batch was stopped before it ended"))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, get_args
 
 from pydantic import BaseModel
 
 from pool_core.interfaces.types import FieldType
-from pool_core.interfaces.values import Finding
+from pool_core.interfaces.values import Finding, Level
 
 if TYPE_CHECKING:
     from pool_core.interfaces.task import Task
@@ -56,11 +56,18 @@ class Policy(ABC, Generic[ConfigT]):
 
 
 def check_findings(found: object) -> list[Finding]:
-    """What a policy or hook returned, as a list. Raises `TypeError` for anything but findings."""
+    """What a policy or hook returned, as a list. Raises `TypeError` for anything but findings that hold."""
     if not isinstance(found, Iterable):
         raise TypeError(f"it returned {type(found).__name__} instead of findings")
     findings = list(found)
     for finding in findings:
         if not isinstance(finding, Finding):
             raise TypeError(f"it returned {type(finding).__name__} instead of Finding")
+        if finding.level not in get_args(Level):
+            raise TypeError(f"a finding has the level {finding.level!r}; levels are {', '.join(get_args(Level))}")
+        if not isinstance(finding.members, tuple) or not all(isinstance(name, str) for name in finding.members):
+            raise TypeError(f"the members of a finding are a tuple of names, not {finding.members!r}")
+        for name in ("rule", "message", "field", "hint", "fix", "source"):
+            if not isinstance(getattr(finding, name), str):
+                raise TypeError(f"the {name} of a finding is text, not {getattr(finding, name)!r}")
     return findings

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 __all__ = ["ANY", "NULL", "Conflict", "FieldType", "infer_type", "read_annotation", "read_model", "unify"]
 
@@ -61,7 +61,11 @@ class Conflict:
 
 def read_model(model: type[BaseModel]) -> dict[str, FieldType]:
     """The fields of a pydantic model and their types, in order of declaration."""
-    return {name: read_annotation(field.annotation) for name, field in model.model_fields.items()}
+    return _read_fields(model, ())
+
+
+def _read_fields(model: type[BaseModel], inside: tuple[type, ...]) -> dict[str, FieldType]:
+    return {name: _read(field.annotation, (*inside, model)) for name, field in model.model_fields.items()}
 
 
 _SCALARS: dict[Any, FieldType] = {
@@ -75,28 +79,40 @@ _SCALARS: dict[Any, FieldType] = {
 
 def read_annotation(annotation: Any) -> FieldType:
     """The type of a Python annotation; ``any`` for what the closed set has no word for."""
-    if annotation in _SCALARS:
-        return _SCALARS[annotation]
+    return _read(annotation, ())
+
+
+def _read(annotation: Any, inside: tuple[type, ...]) -> FieldType:
+    """The type of ``annotation``, which stands in the models ``inside``."""
+    if annotation is None:
+        return NULL
+    if isinstance(annotation, type):  # before any look-up: other annotations may have no hash
+        return _read_class(annotation, inside)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return read_annotation(arguments[0])
+        return _read(arguments[0], inside)
     if origin in (Union, python_types.UnionType):
-        return _merge_all(read_annotation(argument) for argument in arguments)
+        return _merge_all(_read(argument, inside) for argument in arguments)
     if origin is Literal:
         return _merge_all(_read_constant(value) for value in arguments)
     if origin in (list, set, frozenset, Sequence, Iterable):
-        return FieldType("list", items=read_annotation(arguments[0]))
+        return FieldType("list", items=_read(arguments[0], inside))
     if origin is tuple:
         members = [argument for argument in arguments if argument is not Ellipsis]
-        return FieldType("list", items=_merge_all(read_annotation(member) for member in members))
+        return FieldType("list", items=_merge_all(_read(member, inside) for member in members))
     if origin in (dict, Mapping) and arguments[0] is str:
-        return FieldType("map", items=read_annotation(arguments[1]))
-    return _read_class(annotation) if isinstance(annotation, type) else ANY
+        return FieldType("map", items=_read(arguments[1], inside))
+    return ANY
 
 
-def _read_class(annotation: type) -> FieldType:
+def _read_class(annotation: type, inside: tuple[type, ...]) -> FieldType:
+    if annotation in _SCALARS:
+        return _SCALARS[annotation]
     if issubclass(annotation, BaseModel):
-        return FieldType("struct", fields=tuple(sorted(read_model(annotation).items())))
+        if annotation in inside:
+            return ANY  # a model that holds itself has no type of finite size
+        fields = _read_fields(annotation, inside)
+        return fields["root"] if issubclass(annotation, RootModel) else _make_struct(fields)
     if issubclass(annotation, Enum):
         return _merge_all(_read_constant(member.value) for member in annotation)
     if annotation in (list, tuple, set, frozenset):
@@ -106,14 +122,19 @@ def _read_class(annotation: type) -> FieldType:
     return next((_SCALARS[scalar] for scalar in (bool, int, float, str) if issubclass(annotation, scalar)), ANY)
 
 
+def _make_struct(fields: Mapping[str, FieldType]) -> FieldType:
+    return FieldType("struct", fields=tuple(sorted(fields.items())))
+
+
 def _read_constant(value: Any) -> FieldType:
-    return FieldType("literal", values=(value,)) if isinstance(value, str) else read_annotation(type(value))
+    plain = value.value if isinstance(value, Enum) else value
+    return FieldType("literal", values=(plain,)) if isinstance(plain, str) else read_annotation(type(plain))
 
 
 def infer_type(value: Any) -> FieldType:
     """The narrowest type of a plain JSON value."""
     if isinstance(value, Mapping):
-        return FieldType("struct", fields=tuple(sorted((str(name), infer_type(v)) for name, v in value.items())))
+        return _make_struct({str(name): infer_type(item) for name, item in value.items()})
     if isinstance(value, list | tuple):
         return FieldType("list", items=_merge_all(infer_type(item) for item in value))
     return _SCALARS.get(type(value), ANY)

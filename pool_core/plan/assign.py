@@ -35,8 +35,8 @@ def make_assigner(
     total = len(weights) if samples is None else samples
     match assign:
         case "all":
-            counts = bytes([total // len(weights)] * len(weights))
-            return lambda _position, _row_id, _row: counts
+            count, members = total // len(weights), len(weights)
+            return lambda _position, _row_id, _row: bytes([count]) * members
         case "balanced":
             return _Balanced(len(weights), total, seed)
         case "weighted":

@@ -99,15 +99,16 @@ def _plan_member(
     source = resolver.source
     task, task_name = resolver.resolve_task(member.task, (*path, "task"))
     backend = resolver.resolve_backend(member.backend, (*path, "backend"))
-    capabilities = backend.describe_capabilities()
+    capabilities = resolver.call(f"the backend {backend.name}", backend.describe_capabilities, (*path, "backend"))
     prompt_format = (
         resolver.resolve_prompt_format(member.prompt_format, (*path, "prompt_format")) if member.prompt_format else None
     )
-    adapter = adapt_member(member, task, source, path)
+    adapter = resolver.call(f"the task {task_name}", lambda: adapt_member(member, task, source, path), (*path, "task"))
     sampling: dict[str, Any] = member.sampling.collect()
     unable = [name for name, able in (("seed", capabilities.seed), ("stop", capabilities.stop)) if not able]
     ignored = tuple(name for name in unable if sampling.pop(name, None) is not None)
-    seed = sampling.pop("seed", None)
+    # What stands under `extra` is sent as it is: only the seed beside it differs by sample.
+    seed = None if "seed" in member.sampling.extra else sampling.pop("seed", None)
     if prompt_format is not None and prompt_format.stop and capabilities.stop:
         sampling.setdefault("stop", list(prompt_format.stop))
     planned = PlannedMember(
@@ -131,7 +132,7 @@ def _plan_member(
     )
     return replace(
         planned,
-        request_fingerprint=fingerprint_requests(resolver.registry, member, backend, sampling, adapter),
+        request_fingerprint=fingerprint_requests(resolver.registry, member, backend, sampling, seed, adapter),
         parse_fingerprint=fingerprint_parsing(resolver.registry, member, task, adapter),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import BaseModel
 
@@ -33,9 +33,9 @@ class CallablePromptFormat(PromptFormat[PluginConfig]):
 
     Config: ClassVar[type[BaseModel]] = PluginConfig
 
-    def __init__(self, function: Callable[[Sequence[Message]], Any]) -> None:
+    def __init__(self, function: Callable[[Sequence[Message]], str]) -> None:
         super().__init__(PluginConfig())
         self._function = function
 
     def format(self, messages: Sequence[Message]) -> str:
-        return str(self._function(messages))
+        return self._function(messages)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any
+
+from pydantic_core import PydanticSerializationError
 
 from pool_core.errors import ParseError, PoolError, TemplateError
 from pool_core.interfaces.values import Answer, Cause, Outcome, Prompt, Row
@@ -19,17 +21,28 @@ def make_prompt(member: PlannedMember, row: Row) -> Prompt:
     Raises:
         TemplateError: the row yields no prompt, whatever the task or the format did.
     """
+    label = f"the task {member.task_name}"
+    prompt = _call(label, lambda: member.task.render(member.adapter.adapt_row(row)))
+    if not isinstance(prompt, Prompt):
+        raise TemplateError(f"{label} returned {type(prompt).__name__} instead of Prompt")
+    prompt_format = member.prompt_format
+    if prompt_format is None or prompt.text is not None:
+        return prompt
+    label = f"the prompt format of {member.name}"
+    text = _call(label, lambda: prompt_format.format(prompt.messages))
+    if not isinstance(text, str):
+        raise TemplateError(f"{label} returned {type(text).__name__} instead of text")
+    return Prompt(text=text, schema=prompt.schema)
+
+
+def _call(label: str, call: Callable[[], Any]) -> Any:
+    """Call a plugin. Whatever it raises becomes a `TemplateError` that names it."""
     try:
-        prompt = member.task.render(member.adapter.adapt_row(row))
-        if member.prompt_format is not None and prompt.text is None:
-            prompt = Prompt(text=member.prompt_format.format(prompt.messages), schema=prompt.schema)
-    except TemplateError:
-        raise
-    except KeyboardInterrupt:
+        return call()
+    except (TemplateError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise TemplateError(f"the task {member.task_name} broke: {type(error).__name__}: {error}") from error
-    return prompt
+        raise TemplateError(f"{label} broke: {type(error).__name__}: {error}") from error
 
 
 def collect_sampling(member: PlannedMember, sample: int) -> Mapping[str, Any]:
@@ -41,8 +54,9 @@ def collect_sampling(member: PlannedMember, sample: int) -> Mapping[str, Any]:
 
 def compute_key(identity: str, body: bytes, sample: int) -> bytes:
     """The request key: everything that is sent, where to, and which sample it is. 16 bytes."""
-    digest = blake2b(identity.encode(), digest_size=16)
-    digest.update(b"\0%d\0" % sample)
+    place = identity.encode("utf-8", "surrogatepass")
+    digest = blake2b(b"%d\0%d\0" % (sample, len(place)), digest_size=16)
+    digest.update(place)
     digest.update(body)
     return digest.digest()
 
@@ -61,7 +75,12 @@ def read_answer(member: PlannedMember, answer: Answer, row: Row) -> Outcome:
                 f"the task {member.task_name} returned {type(output).__name__}, "
                 f"declared is {member.task.output.__name__}",
             )
-        return Outcome("ok", outputs=member.adapter.adapt_output(output.model_dump(mode="json")), answer=answer)
+        values = output.model_dump(mode="json", by_alias=False, warnings="error")
+        return Outcome("ok", outputs=member.adapter.adapt_output(values), answer=answer)
+    except PydanticSerializationError as error:
+        return _fail(
+            answer, Cause.SCHEMA, f"the task {member.task_name} returned what its output does not declare: {error}"
+        )
     except ParseError as error:
         return _fail(answer, error.cause, str(error))
     except PoolError as error:

@@ -6,6 +6,7 @@ where it differs or is not known, the cell's request is made again and its key c
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
@@ -22,7 +23,12 @@ __all__ = ["fingerprint_parsing", "fingerprint_requests"]
 
 
 def fingerprint_requests(
-    registry: Registry, member: Member, backend: BackendPlan, sampling: Mapping[str, Any], adapter: Adapter
+    registry: Registry,
+    member: Member,
+    backend: BackendPlan,
+    sampling: Mapping[str, Any],
+    seed: int | None,
+    adapter: Adapter,
 ) -> str | None:
     """Changes with everything that shapes the member's requests; None where that cannot be known."""
     plugins = [
@@ -33,7 +39,7 @@ def fingerprint_requests(
     return _digest(
         plugins,
         [member.task.options, _dump_backend(backend), member.prompt_format and member.prompt_format.options],
-        [dict(sampling), member.sampling.seed, dict(adapter.inputs)],
+        [dict(sampling), seed, dict(adapter.inputs)],
     )
 
 
@@ -49,8 +55,9 @@ def fingerprint_parsing(registry: Registry, member: Member, task: Task[Any], ada
 def _digest(plugins: list[str | None], *parts: Any) -> str | None:
     if None in plugins:
         return None
-    content = msgspec.json.encode([plugins, *parts], order="sorted", enc_hook=str)
-    return blake2b(content, digest_size=16).hexdigest()
+    # Unlike msgspec, the standard library sorts keys that are numbers and takes lone surrogates.
+    plain = msgspec.to_builtins([plugins, *parts], str_keys=True, enc_hook=str)
+    return blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def _identify(registry: Registry, kind: Kind, use: Use) -> str | None:

@@ -14,10 +14,10 @@ from pool_core.plan.cells import make_prompt
 from pool_core.plan.model import PlannedMember
 from pool_core.recipe.models import Output, PoolSpec
 
-__all__ = ["RESERVED_FIELDS", "check_members", "check_output", "check_pool", "run_policies"]
+__all__ = ["GENERATION_FIELDS", "check_members", "check_output", "check_pool", "run_policies"]
 
-#: What every generation carries beside the pool's own fields.
-RESERVED_FIELDS = ("member", "model", "task", "sample", "status", "cause", "message", "usage", "raw")
+#: What every generation carries beside the pool's own fields; ``raw`` where the recipe asks for it.
+GENERATION_FIELDS = ("member", "model", "task", "sample", "status", "cause", "message", "usage", "raw")
 
 
 def run_policies(
@@ -25,7 +25,7 @@ def run_policies(
     signatures: Sequence[MemberSignature],
 ) -> Iterator[Finding]:
     """What each policy says. One that breaks is an error finding: it never lets a plan pass."""
-    ordered = sorted(signatures, key=lambda signature: signature.name)
+    ordered = tuple(sorted(signatures, key=lambda signature: signature.name))
     for policy, name in policies:
         try:
             found = check_findings(policy.judge(ordered))
@@ -109,7 +109,13 @@ def check_pool(
             f"{total} samples cannot be shared by {len(members)} members alike, which `assign: all` asks for",
             hint=f"write `samples: {lower or len(members)}`, or `assign: balanced`",
         )
-    most = total if pool.assign in ("weighted", "routed") else -(-total // len(members))
+    match pool.assign:
+        case "all" | "balanced":
+            most = -(-total // len(members))
+        case "weighted":
+            most = total
+        case "routed":
+            most = 1 if pool.samples is None else total
     if most > MOST_SAMPLES:
         yield Finding(
             "error",
@@ -142,7 +148,7 @@ def check_output(
     output: Output | None, schema: Iterable[str], columns: Mapping[str, FieldType] | None
 ) -> Iterator[Finding]:
     """Whether the merged file has one meaning for every name."""
-    for field in sorted(set(schema) & set(RESERVED_FIELDS)):
+    for field in sorted(set(schema) & {"row_id", *GENERATION_FIELDS}):
         yield Finding(
             "error",
             "field-reserved",
@@ -153,7 +159,9 @@ def check_output(
         )
     if output is None or columns is None:
         return
-    taken = {"generations"} if output.layout == "nested" else {*RESERVED_FIELDS, *schema}
+    taken = {"generations"} if output.layout == "nested" else {*GENERATION_FIELDS, *schema}
+    if not output.raw:
+        taken -= {"raw"} - set(schema)
     for name in sorted(taken & set(columns)) if output.layout != "long" else ():
         yield Finding(
             "error",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pool_core.errors import PluginError, RecipeError
+from pool_core.errors import PluginError, PoolError, RecipeError
 from pool_core.interfaces.backend import Backend, BackendSpec
 from pool_core.interfaces.policy import Policy
 from pool_core.interfaces.prompt_format import PromptFormat
@@ -21,6 +22,8 @@ from pool_core.recipe.yaml_source import KeyPath, Source
 from pool_core.registry import Entry, Kind, Registry
 
 __all__ = ["Resolver"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Resolver:
         if isinstance(use.instance, Policy):
             return use.instance, use.use
         if use.instance is not None:
+            self._check_object(use.instance, path)
             if not callable(use.instance):
                 raise self._refuse(f"a {type(use.instance).__name__} is neither a policy nor a function", path)
             return CallablePolicy(use.instance), use.use
@@ -69,6 +73,7 @@ class Resolver:
         if isinstance(use.instance, PromptFormat):
             return use.instance
         if use.instance is not None:
+            self._check_object(use.instance, path)
             if not callable(use.instance):
                 raise self._refuse(f"a {type(use.instance).__name__} is neither a prompt format nor a function", path)
             return CallablePromptFormat(use.instance)
@@ -89,14 +94,25 @@ class Resolver:
         _, factory, config = self._resolve_file("writer", output, ("output",), output.writer)
         return factory, config
 
+    def call(self, label: str, function: Callable[[], T], path: KeyPath) -> T:
+        """Ask a plugin for what a plan needs of it. One that breaks is named, at its place."""
+        try:
+            return function()
+        except PoolError:
+            raise
+        except Exception as error:
+            raise RecipeError(
+                f"{label} broke: {type(error).__name__}: {error}", where=locate(self.source, path)
+            ) from error
+
     def _resolve_file(
         self, kind: Kind, spec: Rows | Output, path: KeyPath, name: str | None
     ) -> tuple[Entry, type[Any], BaseModel]:
         try:
             entry = self.registry.find(kind, name) if name else self.registry.find_for_file(kind, spec.path)
+            factory = self.registry.load(entry)
         except PluginError as error:
             raise self._place(error, path) from error
-        factory = self.registry.load(entry)
         return entry, factory, self._validate(factory.Config, dict(spec.model_extra or {}), path)
 
     def _resolve(self, kind: Kind, use: Use, path: KeyPath) -> tuple[Entry, type[Any], Any]:
@@ -125,8 +141,17 @@ class Resolver:
             ) from error
 
     def _check_instance(self, value: object, base: type, label: str, path: KeyPath) -> None:
+        self._check_object(value, path)
         if not isinstance(value, base):
             raise self._refuse(f"a {type(value).__name__} is no {label}: it must derive from {base.__name__}", path)
+
+    def _check_object(self, value: object, path: KeyPath) -> None:
+        if isinstance(value, type):
+            raise RecipeError(
+                f"the class {value.__name__} stands where an object is needed",
+                where=locate(self.source, path),
+                hint=f"make one: {value.__name__}(...)",
+            )
 
     def _refuse(self, message: str, path: KeyPath) -> RecipeError:
         return RecipeError(message, where=locate(self.source, path))

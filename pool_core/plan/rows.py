@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 from pool_core.errors import RowsError
 from pool_core.interfaces.data import Reader
+from pool_core.interfaces.encoding import decode_json, encode_json
 from pool_core.interfaces.types import ANY, Conflict, FieldType, infer_type, unify
 from pool_core.interfaces.values import Row
 
-__all__ = ["SAMPLE_SIZE", "FileRows", "MemoryRows", "RowSource", "merge_columns", "take_sample"]
+__all__ = ["SAMPLE_SIZE", "FileRows", "MemoryRows", "RowSource", "encode_row", "merge_columns", "take_sample"]
 
 #: How many rows a plan looks at.
 SAMPLE_SIZE = 100
@@ -57,10 +58,24 @@ class MemoryRows:
     name: str = "rows"
 
     def read(self) -> Iterator[tuple[str, Row]]:
-        for number, row in enumerate(self.rows):
+        for number, row in enumerate(self.rows, 1):
+            place = f"row {number}"
             if not isinstance(row, Mapping):
-                raise RowsError(f"row {number} is a {type(row).__name__}, not a mapping", where=self.name)
-            yield f"row {number}", row
+                raise RowsError(f"{place} is a {type(row).__name__}, not a mapping", where=self.name)
+            # as a run will read it: plain values alone
+            yield place, decode_json(encode_row(row, f"{self.name}: {place}"))
+
+
+def encode_row(row: Row, where: str) -> bytes:
+    """A row as JSON. Raises `RowsError` where it holds what JSON has no word for."""
+    try:
+        return encode_json(dict(row))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise RowsError(
+            f"the row holds what is no plain value: {error}",
+            where=where,
+            hint="text, numbers, true, false, null, lists and mappings of these can be stored",
+        ) from error
 
 
 def take_sample(source: RowSource) -> list[Row]:

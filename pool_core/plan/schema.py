@@ -21,7 +21,7 @@ _PLACES: list[tuple[Kind, str, str]] = [
 
 
 def make_recipe_schema(registry: Registry) -> tuple[dict[str, Any], list[str]]:
-    """The schema, and what had to be left out because it cannot be imported."""
+    """The schema, and what had to be left out because it cannot be imported or described."""
     document = Recipe.model_json_schema()
     definitions = document["$defs"]
     definitions.pop("Use", None)
@@ -31,7 +31,11 @@ def make_recipe_schema(registry: Registry) -> tuple[dict[str, Any], list[str]]:
         field = definitions[model]["properties"][name]
         reference = {"$ref": f"#/$defs/{kind}"}
         description = {"description": field["description"]} if "description" in field else {}
-        place = {"type": "array", "items": reference} if field.get("type") == "array" else reference
+        place: dict[str, Any] = reference
+        if field.get("type") == "array":
+            place = {"type": "array", "items": reference}
+        elif "anyOf" in field:
+            place = {"anyOf": [reference, {"type": "null"}]}
         definitions[model]["properties"][name] = {**place, **description}
     files: list[tuple[str, Kind]] = [("Rows", "reader"), ("Output", "writer")]
     for model, kind in files:
@@ -58,13 +62,16 @@ def _describe_kind(registry: Registry, kind: Kind, definitions: dict[str, Any], 
             choices.append(_describe_entry(registry, entry, names, definitions))
         except PluginError as error:
             problems.append(str(error))
+        except Exception as error:  # noqa: BLE001 - one strange configuration costs no other plugin its place
+            label = f"the {kind.replace('_', ' ')} {entry.qualified} of {entry.record}"
+            problems.append(f"{label} cannot be described: {type(error).__name__}: {error}")
     names = sorted({name for choice in choices for name in choice["properties"]["use"]["enum"]})
     return {"anyOf": [{"type": "string", "enum": names}, *choices]} if choices else {}
 
 
 def _describe_entry(registry: Registry, entry: Entry, names: list[str], definitions: dict[str, Any]) -> dict[str, Any]:
     config = registry.load(entry).Config
-    prefix = f"{entry.record.name}.{entry.name}."
+    prefix = f"{entry.kind}.{entry.record.name}.{entry.name}."
     schema: dict[str, Any] = config.model_json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
     for name, definition in schema.pop("$defs", {}).items():
         nested = name == BackendSpec.__name__

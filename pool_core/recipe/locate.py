@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -22,6 +22,7 @@ _WORDS = {
     "int_from_float": "must be a whole number",
     "float_type": "must be a number",
     "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
     "list_type": "must be a list",
@@ -44,7 +45,7 @@ def write_path(path: Sequence[str | int]) -> str:
 
 def locate(source: Source | None, path: KeyPath) -> str:
     """``recipe.yaml:12: pool.members[0].task``, or the path alone for a recipe made in Python."""
-    return f"{source.locate(path)}: {write_path(path)}" if source else write_path(path)
+    return ": ".join(part for part in (source.locate(path) if source else "", write_path(path)) if part)
 
 
 def explain_errors(
@@ -54,7 +55,10 @@ def explain_errors(
     lines = []
     for item in error.errors(include_url=False, include_input=False):
         path: KeyPath = (*prefix, *item["loc"])
-        lines.append((_find_line(source, path), f"{locate(source, path)}: {_describe(item, model)}"))
+        place = locate(source, path)
+        lines.append(
+            (_find_line(source, path), f"{place}: {_describe(item, model)}" if place else _describe(item, model))
+        )
     lines.sort(key=lambda pair: pair[0])
     first, *rest = [text for _, text in lines]
     message = (
@@ -76,7 +80,7 @@ def _describe(item: Any, model: type[BaseModel]) -> str:
         close = get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
         if close:
             return f"unknown key; did you mean {close[0]!r}?"
-        return f"unknown key; known here: {', '.join(known)}"
+        return f"unknown key; known here: {', '.join(known)}" if known else "unknown key"
     if kind == "value_error":
         return str(item["ctx"]["error"])
     if kind == "literal_error":
@@ -88,12 +92,15 @@ def _list_known_keys(model: type[BaseModel], location: Sequence[str | int]) -> l
     """The keys that may stand at ``location`` in data for ``model``."""
     current: Any = model
     for part in location:
-        if isinstance(part, str) and isinstance(current, type) and issubclass(current, BaseModel):
-            if part not in current.model_fields:
-                return []
-            current = current.model_fields[part].annotation
-        current = _find_model(current)
-    return sorted(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+        holder = _find_model(current)
+        if isinstance(part, int) or get_origin(current) in (dict, Mapping):
+            current = holder
+        elif holder is not None and part in holder.model_fields:
+            current = holder.model_fields[part].annotation
+        else:
+            return []
+    holder = _find_model(current)
+    return [] if holder is None else sorted(holder.model_fields)
 
 
 def _find_model(annotation: Any) -> Any:

@@ -12,9 +12,9 @@ __all__ = ["Limits", "Member", "Output", "Plugins", "PoolSpec", "Recipe", "Rows"
 
 
 class Strict(BaseModel):
-    """Frozen, and unknown keys are refused."""
+    """Frozen; unknown keys, infinities and NaN are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
 class Use(BaseModel):

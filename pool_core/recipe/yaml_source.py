@@ -1,7 +1,8 @@
 """Reading YAML as plain data, with the line of everything.
 
 A strict subset: no aliases, no tags, no duplicate keys, one document, bounded size and depth. Plain
-scalars follow YAML 1.2's core schema, so ``no`` and ``on`` are strings and not booleans.
+scalars follow YAML 1.2's core schema, so ``no`` and ``on`` are strings and not booleans; numbers that
+JSON cannot hold are refused.
 """
 
 from __future__ import annotations
@@ -9,22 +10,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import yaml
+from yaml.reader import ReaderError
 
 from pool_core.errors import RecipeError
 
-__all__ = ["KeyPath", "Source", "read_yaml"]
+__all__ = ["MAX_CHARACTERS", "KeyPath", "Source", "read_yaml"]
 
 #: Where something stands in a document: keys and list positions from the root.
 KeyPath: TypeAlias = tuple[str | int, ...]
 
 MAX_CHARACTERS = 1_000_000
 MAX_DEPTH = 32
+MAX_DIGITS = 1000
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _CONSTANTS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -68,12 +73,20 @@ def read_yaml(text: str, path: Path) -> tuple[Any, Source]:
         return builder.build_document(), source
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        line = "" if mark is None else f":{mark.line + 1}"
-        hint = "tabs may not indent" if "'\\t'" in str(error.problem) else ""
+        place = str(path) if mark is None else f"{path}:{mark.line + 1}"
+        hint = "tabs may not indent; use spaces" if mark is not None and _is_indented_by_tab(text, mark.line) else ""
         context = f" {error.context}" if error.context else ""
-        raise RecipeError(f"this is no YAML: {error.problem}{context}", where=f"{path}{line}", hint=hint) from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f"this is no YAML: {error}", where=str(path)) from error
+        raise RecipeError(f"this is no YAML: {error.problem}{context}", where=place, hint=hint) from error
+    except ReaderError as error:
+        line = text.count("\n", 0, text.find(chr(error.character))) + 1
+        raise RecipeError(
+            f"this is no YAML: the character U+{error.character:04X} is not allowed", where=f"{path}:{line}"
+        ) from error
+
+
+def _is_indented_by_tab(text: str, line: int) -> bool:
+    found = text.splitlines()[line : line + 1]
+    return any("\t" in shown[: len(shown) - len(shown.lstrip())] for shown in found)
 
 
 class _Builder:
@@ -100,13 +113,17 @@ class _Builder:
             raise self._refuse(event, f"nested more than {MAX_DEPTH} levels deep")
         if isinstance(event, yaml.AliasEvent):
             raise self._refuse(event, f"the alias *{event.anchor} is not allowed", "write the value out")
-        if event.tag is not None:
-            raise self._refuse(event, f"the tag {event.tag} is not allowed", "quote the value if a string is meant")
+        self._check_tag(event)
         if isinstance(event, yaml.SequenceStartEvent):
             return self._build_sequence(path, depth)
         if isinstance(event, yaml.MappingStartEvent):
             return self._build_mapping(path, depth)
-        return _read_scalar(event.value) if event.implicit[0] else event.value
+        try:
+            return _read_scalar(event.value) if event.implicit[0] else event.value
+        except ValueError as error:
+            raise self._refuse(
+                event, "this number is not finite or has too many digits", "quote it if text is meant"
+            ) from error
 
     def _build_sequence(self, path: KeyPath, depth: int) -> list[Any]:
         items: list[Any] = []
@@ -119,12 +136,17 @@ class _Builder:
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
                 raise self._refuse(event, "a key must be plain text")
+            self._check_tag(event)
             if event.value in items:
                 first = self._source.lines[(*path, event.value)]
                 raise self._refuse(event, f"the key {event.value!r} stands here again", f"it stands in line {first}")
             self._source.lines[(*path, event.value)] = _count_line(event)
             items[event.value] = self._build(next(self._events), (*path, event.value), depth + 1)
         return items
+
+    def _check_tag(self, event: Any) -> None:
+        if event.tag is not None:
+            raise self._refuse(event, f"the tag {event.tag} is not allowed", "quote the value if a string is meant")
 
     def _refuse(self, event: Any, message: str, hint: str = "") -> RecipeError:
         return RecipeError(message, where=f"{self._source.path}:{_count_line(event)}", hint=hint)
@@ -135,10 +157,15 @@ def _count_line(event: Any) -> int:
 
 
 def _read_scalar(text: str) -> Any:
+    """The value of a plain scalar. Raises `ValueError` for a number that JSON cannot hold."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if _INT.fullmatch(text):
+        if len(text) > MAX_DIGITS:
+            raise ValueError(text)
         return int(text, 0) if text[:2] in ("0x", "0o") else int(text)
-    if _FLOAT.fullmatch(text):
-        return float(text)
+    if _FLOAT.fullmatch(text) and isfinite(value := float(text)):
+        return value
+    if _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text):
+        raise ValueError(text)
     return text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,8 @@ from pool_core.errors import PluginError, UsageError
 from pool_core.registry.records import Plugin, Record
 
 __all__ = ["Selection", "admit_records", "check_required"]
+
+_SWITCH = "--plugins or POOL_PLUGINS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Selection:
         if plugins is not None:
             names = [name.strip() for name in plugins.split(",") if name.strip()]
             if not names:
-                raise UsageError("no plugin is named", where="--plugins", hint="write `off`, or names: `a,b`")
+                raise UsageError("no plugin is named", where=_SWITCH, hint="write `off`, or names: `a,b`")
             only = frozenset() if names == ["off"] else frozenset(map(canonicalize_name, names))
         return cls(only, frozenset(canonicalize_name(name) for name in block))
 
@@ -42,7 +43,7 @@ class Selection:
         if names & self.block:
             return "blocked by --block or the recipe"
         if self.only is not None and not names & self.only:
-            return "not among the plugins that --plugins or POOL_PLUGINS names"
+            return f"not among the plugins that {_SWITCH} names"
         return ""
 
 
@@ -55,19 +56,16 @@ def admit_records(records: Sequence[Record], selection: Selection, core_version:
     installed = {canonicalize_name(name) for record in records for name in (record.name, record.distribution)}
     missing = sorted((selection.only or frozenset()) - installed)
     if missing:
-        raise PluginError(
-            f"no plugin {', '.join(missing)} is installed", where="--plugins", hint="see `pool plugins list`"
-        )
-    wanted = [record for record in records if not selection.find_reason_to_block(record)]
-    claims = Counter(record.name for record in wanted if record.api_major == PLUGIN_API)
-    return [_judge_record(record, selection, claims, wanted, core_version) for record in records]
+        raise PluginError(f"no plugin {', '.join(missing)} is installed", where=_SWITCH, hint="see `pool plugins list`")
+    judged = [_judge_record(record, selection, core_version) for record in records]
+    return [_judge_claim(plugin, judged) for plugin in judged]
 
 
-def _judge_record(
-    record: Record, selection: Selection, claims: Counter[str], wanted: Sequence[Record], core_version: str
-) -> Plugin:
+def _judge_record(record: Record, selection: Selection, core_version: str) -> Plugin:
     if reason := selection.find_reason_to_block(record):
         return Plugin(record, "blocked", reason)
+    if record.problem:
+        return Plugin(record, "failed", record.problem)
     if record.api_major != PLUGIN_API:
         other = "an older" if record.api_major < PLUGIN_API else "a newer"
         mend = f"pip install -U {record.distribution}" if record.api_major < PLUGIN_API else "pip install -U pool-core"
@@ -82,15 +80,21 @@ def _judge_record(
             "incompatible",
             f"needs pool-core {record.requires_core}, not {core_version}. Try: pip install -U {record.distribution}",
         )
-    if claims[record.name] > 1:
-        claimants = [str(other) for other in wanted if other.name == record.name]
-        return Plugin(
-            record,
-            "clashing",
-            f"the plugin name {record.name!r} is claimed by {' and '.join(claimants)}. "
-            f"Uninstall one, or block it by its distribution: --block {record.distribution}",
-        )
     return Plugin(record, "active")
+
+
+def _judge_claim(plugin: Plugin, judged: Sequence[Plugin]) -> Plugin:
+    """Refuse a plugin whose name another one claims, of those that could be loaded."""
+    name = plugin.record.name
+    claimants = [str(other.record) for other in judged if other.state == "active" and other.record.name == name]
+    if plugin.state != "active" or len(claimants) == 1:
+        return plugin
+    return Plugin(
+        plugin.record,
+        "clashing",
+        f"the plugin name {name!r} is claimed by {' and '.join(claimants)}. "
+        f"Uninstall one, or block it by its distribution: --block {plugin.record.distribution}",
+    )
 
 
 def check_required(requirements: Iterable[str], plugins: Sequence[Plugin]) -> None:

@@ -1,24 +1,29 @@
 """First stage: what is installed. Reads metadata, imports no plugin.
 
-The only module that imports importlib_metadata, which behaves alike on every Python and, unlike
-the standard library's, still finds a distribution whose interrupted upgrade left a stale folder.
+The only module that imports importlib_metadata, which behaves alike on every Python. What it makes
+of broken metadata differs between its versions: here a plugin whose metadata is broken is a record
+that says so, and nothing of it stops the others.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
-from importlib_metadata import EntryPoints, distributions
+from importlib_metadata import EntryPoint, distributions
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from pool_core.api import PLUGIN_API
 from pool_core.registry.records import Record
 
 __all__ = ["discover_records"]
 
 _GROUP = re.compile(r"pool_core\.plugins\.v(\d+)")
+_MARK = "pool_core.plugins."
 
 
 def discover_records(path: Iterable[str] | None = None) -> list[Record]:
@@ -27,50 +32,97 @@ def discover_records(path: Iterable[str] | None = None) -> list[Record]:
     ``path`` has the folders to look in instead of ``sys.path``. Of two copies of one distribution
     the first on the path counts, as it does for the import.
     """
-    found = distributions() if path is None else distributions(path=list(path))
-    records: dict[tuple[str, str, int], Record] = {}
+    where = {} if path is None else {"path": list(path)}
+    records: list[Record] = []
     seen: set[str] = set()
-    for distribution in found:
-        text = distribution.read_text("entry_points.txt")
-        if text is None or "pool_core.plugins." not in text:
+    for distribution in distributions(**where):
+        if not _offers_plugins(distribution):
             continue
-        for record in _read_distribution(distribution):
-            if canonicalize_name(record.distribution) not in seen:
-                records.setdefault((record.distribution, record.name, record.api_major), record)
-        seen.update(canonicalize_name(record.distribution) for record in records.values())
-    return sorted(records.values(), key=lambda record: (record.name, record.distribution, record.api_major))
+        name = _read_name(distribution)
+        if not name:
+            records.append(_read_stale(distribution))
+        elif canonicalize_name(name) not in seen:
+            seen.add(canonicalize_name(name))
+            copies = distributions(name=name, **where)
+            records += _read_distribution(next((copy for copy in copies if _read_name(copy)), distribution), name)
+    return sorted(records, key=lambda record: (record.name, record.distribution, record.api_major))
 
 
-def _read_distribution(distribution: Any) -> Iterable[Record]:
-    metadata = distribution.metadata
-    name = (metadata["Name"] if metadata is not None else None) or "unknown"
-    version = (metadata["Version"] if metadata is not None else None) or ""
-    points: EntryPoints = distribution.entry_points
-    for point in points:
-        matched = _GROUP.fullmatch(point.group)
-        if matched:
-            yield Record(
-                name=point.name,
-                module=point.value,
-                distribution=name,
-                version=version,
-                api_major=int(matched[1]),
-                requires_core=_find_core_requirement(distribution.requires or ()),
-                editable=_is_editable(distribution),
-            )
+def _offers_plugins(distribution: Any) -> bool:
+    try:
+        return _MARK in (distribution.read_text("entry_points.txt") or "")
+    except UnicodeDecodeError as error:
+        return _MARK.encode() in error.object
+
+
+def _read_name(distribution: Any) -> str:
+    """The distribution's name; empty where an interrupted installation left a folder without METADATA."""
+    try:
+        metadata = distribution.metadata
+    except FileNotFoundError:
+        return ""
+    return str(metadata.get("Name") or "") if metadata is not None else ""
+
+
+def _read_distribution(distribution: Any, name: str) -> Iterator[Record]:
+    version = str(distribution.metadata.get("Version") or "")
+    try:
+        points = _find_points(distribution)
+    except Exception as error:  # noqa: BLE001 - a text file that anything may stand in
+        problem = f"its entry_points.txt cannot be read ({type(error).__name__}). Reinstall {name}"
+        yield Record(name, "", name, version, PLUGIN_API, problem=problem)
+        return
+    for point, major in points:
+        yield Record(
+            name=point.name,
+            module=_read_module(point),
+            distribution=name,
+            version=version,
+            api_major=major,
+            requires_core=_find_core_requirement(distribution.requires or ()),
+            editable=_is_editable(distribution),
+        )
+
+
+def _read_stale(distribution: Any) -> Record:
+    """A folder without METADATA: to be seen, and not to be loaded."""
+    folder = Path(str(getattr(distribution, "_path", "unknown")))
+    name, _, version = folder.stem.partition("-")
+    problem = (
+        f"{folder} has no METADATA with a name, as an interrupted installation leaves it. "
+        "Delete the folder, or reinstall the plugin"
+    )
+    return Record(canonicalize_name(name), "", canonicalize_name(name), version, PLUGIN_API, problem=problem)
+
+
+def _find_points(distribution: Any) -> list[tuple[EntryPoint, int]]:
+    """The entry points that are plugins, each with the major version of its API."""
+    found = ((point, _GROUP.fullmatch(point.group)) for point in distribution.entry_points)
+    return [(point, int(matched[1])) for point, matched in found if matched]
+
+
+def _read_module(point: EntryPoint) -> str:
+    """``module`` or ``module:attribute``, without the extras that old packages write behind it."""
+    return point.value.partition("[")[0].strip()
 
 
 def _find_core_requirement(requirements: Iterable[str]) -> str:
+    """What the distribution asks of pool-core here: all its lines whose markers hold, together."""
+    found = SpecifierSet()
     for text in requirements:
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
-            continue  # pip has installed it all the same; only pool-core's own line matters here
-        if canonicalize_name(requirement.name) == "pool-core" and requirement.marker is None:
-            return str(requirement.specifier)
-    return ""
+            continue  # pip has installed it all the same; only pool-core's own lines matter here
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if canonicalize_name(requirement.name) == "pool-core" and applies:
+            found &= requirement.specifier
+    return str(found)
 
 
 def _is_editable(distribution: Any) -> bool:
-    origin = distribution.origin
+    try:
+        origin = distribution.origin
+    except ValueError:
+        return False  # a direct_url.json that is no JSON tells nothing
     return bool(getattr(getattr(origin, "dir_info", None), "editable", False))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from importlib import import_module
+from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any
 
 import pluggy
@@ -16,6 +19,12 @@ __all__ = ["HookManager", "load_plugin"]
 
 _NAME = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 _FACTORY = re.compile(r"[\w.]+:\w+")
+_SUFFIX = re.compile(r"\.[^A-Z/\\]+")
+_MODULE = re.compile(r"[\w.]+")
+
+
+class _RefusedError(Exception):
+    """What a plugin does wrong, in words that need no more."""
 
 
 class HookManager(pluggy.PluginManager):
@@ -35,6 +44,7 @@ def load_plugin(manager: HookManager, record: Record, module: Any = None) -> Plu
     try:
         if module is None:
             module = _import_entry(record)
+        _check_unknown(manager, record, module)
         manager.register(module, record.name)
         _check_hooks(manager, module)
         entries = tuple(entry for kind in HOOKS for entry in _collect_entries(manager, record, module, kind))
@@ -43,7 +53,7 @@ def load_plugin(manager: HookManager, record: Record, module: Any = None) -> Plu
         raise
     except BaseException as error:  # noqa: BLE001 - an import may raise anything, SystemExit included
         manager.unregister(name=record.name)
-        return Plugin(record, "failed", _describe_failure(error))
+        return Plugin(record, "failed", _describe_failure(error, record))
 
 
 def _import_entry(record: Record) -> Any:
@@ -52,14 +62,22 @@ def _import_entry(record: Record) -> Any:
     return getattr(module, attribute) if attribute else module
 
 
+def _check_unknown(manager: HookManager, record: Record, module: Any) -> None:
+    if known := manager.get_name(module):
+        raise _RefusedError(f"its entry module {record.module!r} is already that of the plugin {known!r}")
+
+
 def _check_hooks(manager: HookManager, module: Any) -> None:
     """Refuse what pluggy lets pass: hooks that do not exist, and ones that nothing would await."""
     for caller in manager.get_hookcallers(module) or ():
         if not caller.has_spec():
-            raise ValueError(f"there is no hook {caller.name!r}")
+            known = [name for name in vars(hookspecs) if name.startswith("pool_")]
+            close = get_close_matches(caller.name, known, n=1)
+            meant = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
+            raise _RefusedError(f"there is no hook {caller.name!r}; {meant}")
         for impl in caller.get_hookimpls():
-            if impl.plugin is module and impl.function.__code__.co_flags & 0x280:
-                raise ValueError(f"the hook {caller.name!r} must be an ordinary function, not async")
+            if impl.plugin is module and (iscoroutinefunction(impl.function) or isasyncgenfunction(impl.function)):
+                raise _RefusedError(f"the hook {caller.name!r} must be an ordinary function, not async")
 
 
 def _collect_entries(manager: HookManager, record: Record, module: Any, kind: Kind) -> list[Entry]:
@@ -68,21 +86,38 @@ def _collect_entries(manager: HookManager, record: Record, module: Any, kind: Ki
     for impl in hook.get_hookimpls():
         if impl.plugin is not module:
             continue
-        for contribution in impl.function() or ():
+        offered = impl.function() or ()
+        if not isinstance(offered, Iterable):
+            raise _RefusedError(f"{HOOKS[kind]} must yield Contribution objects, not return {_name_type(offered)}")
+        for contribution in offered:
             _check_contribution(contribution, HOOKS[kind])
             if contribution.name in entries:
-                raise ValueError(f"{HOOKS[kind]} offers {contribution.name!r} twice")
+                raise _RefusedError(f"{HOOKS[kind]} offers {contribution.name!r} twice")
             entries[contribution.name] = Entry(kind, record, contribution)
     return list(entries.values())
 
 
 def _check_contribution(contribution: object, hook: str) -> None:
     if not isinstance(contribution, Contribution):
-        raise TypeError(f"{hook} must yield Contribution objects, not {type(contribution).__name__}")
-    if not _NAME.fullmatch(contribution.name):
-        raise ValueError(f"{hook}: {contribution.name!r} is no name; use small letters, digits and hyphens")
-    if not _FACTORY.fullmatch(contribution.factory):
-        raise ValueError(f"{hook}: the factory {contribution.factory!r} is not of the form 'package.module:Class'")
+        raise _RefusedError(f"{hook} must yield Contribution objects, not {_name_type(contribution)}")
+    name, factory = contribution.name, contribution.factory
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        raise _RefusedError(f"{hook}: {name!r} is no name; use small letters, digits and hyphens")
+    if not (isinstance(factory, str) and _FACTORY.fullmatch(factory)):
+        raise _RefusedError(f"{hook}: the factory {factory!r} is not of the form 'package.module:Class'")
+    if not _are_texts(contribution.suffixes, _SUFFIX):
+        raise _RefusedError(f"{hook}: the suffixes of {name!r} must be a tuple of small endings, such as ('.jsonl',)")
+    if not _are_texts(contribution.needs, _MODULE):
+        raise _RefusedError(f"{hook}: the needs of {name!r} must be a tuple of module names, such as ('pyarrow',)")
+
+
+def _are_texts(values: object, form: re.Pattern[str]) -> bool:
+    """Whether ``values`` is a tuple of texts: one text alone would pass for a tuple of its letters."""
+    return isinstance(values, tuple) and all(isinstance(value, str) and form.fullmatch(value) for value in values)
+
+
+def _name_type(value: object) -> str:
+    return type(value).__name__
 
 
 def _list_other_hooks(manager: HookManager, module: Any) -> tuple[str, ...]:
@@ -90,9 +125,17 @@ def _list_other_hooks(manager: HookManager, module: Any) -> tuple[str, ...]:
     return tuple(sorted(caller.name for caller in callers if caller.name not in HOOKS.values()))
 
 
-def _describe_failure(error: BaseException) -> str:
+def _describe_failure(error: BaseException, record: Record) -> str:
+    if isinstance(error, _RefusedError):
+        return str(error)
     if isinstance(error, SystemExit):
         return f"its import tried to end the process (SystemExit: {error.code})"
     if isinstance(error, ModuleNotFoundError) and error.name:
+        entry_module = record.module.partition(":")[0]
+        if f"{entry_module}.".startswith(f"{error.name}."):
+            return f"its entry module {entry_module!r} is not there. Try: pip install -U {record.distribution}"
         return f"the module {error.name!r} that it imports is not installed"
-    return f"{type(error).__name__}: {error}"
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - the text of its exceptions is code of the plugin as well
+        return f"{type(error).__name__}, whose text cannot be shown"

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from pool_core.api import Contribution
 
-__all__ = ["HOOKS", "Entry", "Kind", "Plugin", "Record", "State"]
+__all__ = ["HOOKS", "IN_PROCESS", "Entry", "Kind", "Plugin", "Record", "State"]
 
 Kind: TypeAlias = Literal["task", "backend", "policy", "prompt_format", "reader", "writer"]
 
@@ -21,8 +21,11 @@ HOOKS: dict[Kind, str] = {
     "writer": "pool_writers",
 }
 
+#: Stands for the distribution of a plugin that `Registry.register` added.
+IN_PROCESS = "in-process"
+
 #: ``active``: loaded. ``blocked``: switched off. ``incompatible``: made for another API or core.
-#: ``clashing``: two distributions claim the plugin's name. ``failed``: its entry module is broken.
+#: ``clashing``: two distributions claim the plugin's name. ``failed``: its metadata or its entry module is broken.
 State: TypeAlias = Literal["active", "blocked", "incompatible", "clashing", "failed"]
 
 
@@ -38,6 +41,8 @@ class Record:
     #: Version specifiers that the distribution asks of pool-core, such as ``>=0.1,<0.2``.
     requires_core: str = ""
     editable: bool = False
+    #: What is wrong with the metadata itself; such a plugin is not loaded.
+    problem: str = ""
 
     def __str__(self) -> str:
         return f"{self.distribution} {self.version}".strip()

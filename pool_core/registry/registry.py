@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pool_core
+from pool_core.api import PLUGIN_API
 from pool_core.errors import PluginError
 from pool_core.registry.admission import Selection, admit_records, check_required
 from pool_core.registry.loading import HookManager, load_plugin
-from pool_core.registry.records import Entry, Kind, Plugin, Record
+from pool_core.registry.records import IN_PROCESS, Entry, Kind, Plugin, Record
 
 if TYPE_CHECKING:
     from pool_core.interfaces.values import Finding
@@ -77,7 +79,7 @@ class Registry:
             raise PluginError(
                 f"a plugin named {name!r} is there already", hint="give another name: register(x, name=...)"
             )
-        record = Record(name, getattr(module, "__name__", repr(type(module))), "in-process", "", 1)
+        record = Record(name, getattr(module, "__name__", repr(type(module))), IN_PROCESS, "", PLUGIN_API)
         plugin = load_plugin(self._manager, record, module)
         if plugin.state != "active":
             raise PluginError(f"the plugin {name!r} cannot be registered: {plugin.reason}")
@@ -113,9 +115,11 @@ class Registry:
         label = kind.replace("_", " ")
         if found:
             offers = ", ".join(f"{entry.qualified} ({entry.record})" for entry in found)
+            installed = [entry.record.distribution for entry in found if entry.record.distribution != IN_PROCESS]
+            block = f", or block one: --block {installed[-1]}" if installed else ""
             raise PluginError(
                 f"the {label} {name!r} is offered by {len(found)} plugins: {offers}",
-                hint=f"write the qualified name, or block one: --block {found[-1].record.distribution}",
+                hint=f"write the qualified name{block}",
             )
         raise PluginError(f"there is no {label} named {name!r}", hint=self._suggest(kind, name))
 
@@ -147,7 +151,7 @@ class Registry:
             PluginError: a module it needs is missing, its import fails, or it is of the wrong kind.
         """
         contribution, label = entry.contribution, f"the {entry.kind.replace('_', ' ')} {entry.qualified}"
-        missing = [module for module in contribution.needs if find_spec(module) is None]
+        missing = [module for module in contribution.needs if not _is_installed(module)]
         if missing:
             raise PluginError(
                 f"{label} of {entry.record} needs {', '.join(missing)}, which is not installed",
@@ -169,6 +173,15 @@ class Registry:
             raise PluginError(
                 f"{label} of {entry.record} is no {base_name}: {contribution.factory} must derive from it"
             )
+        from pydantic import BaseModel  # noqa: PLC0415 - its base has imported it; listing plugins does not
+
+        config = getattr(factory, "Config", None)
+        if not (isinstance(config, type) and issubclass(config, BaseModel)):
+            raise PluginError(
+                f"{label} of {entry.record} has no configuration: {contribution.factory} must have a class "
+                "attribute Config, a pydantic model",
+                hint="derive it from pool_core.interfaces.config.PluginConfig; it may be empty",
+            )
         return factory
 
     def collect_findings(self, plan: Plan) -> Iterator[Finding]:
@@ -180,7 +193,7 @@ class Registry:
         for impl in sorted(impls, key=lambda impl: impl.plugin_name):
             try:
                 found = check_findings(impl.function(*(plan,)[: len(impl.argnames)]) or ())
-            except Exception as error:  # noqa: BLE001 - fails closed: a broken check lets no plan pass
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - fails closed: a broken check lets no plan pass
                 found = [
                     Finding(
                         "error",
@@ -190,7 +203,7 @@ class Registry:
                         source=impl.plugin_name,
                     )
                 ]
-            yield from found
+            yield from (one if one.source else replace(one, source=impl.plugin_name) for one in found)
 
     def implements(self, hook: str) -> bool:
         """Whether any active plugin implements ``hook``."""
@@ -202,7 +215,7 @@ class Registry:
         for impl in getattr(self._manager.hook, hook).get_hookimpls():
             try:
                 impl.function(*(payload,)[: len(impl.argnames)])
-            except Exception as error:  # noqa: BLE001 - a notification must never break a run
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a notification must never break a run
                 problems.append(f"{hook} of the plugin {impl.plugin_name!r} failed: {type(error).__name__}: {error}")
         return problems
 
@@ -224,3 +237,11 @@ class Registry:
                 "no installed plugin offers any; the standard ones are pool-standard, pool-replay and pool-openai"
             )
         return "\n  ".join(lines)
+
+
+def _is_installed(module: str) -> bool:
+    """Whether ``module`` can be found. Its parent packages are imported for that, if they are there."""
+    try:
+        return find_spec(module) is not None
+    except ImportError:
+        return False

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from pool_core.errors import RowsError
+from pool_core.interfaces.encoding import encode_json
 from pool_core.store.records import NewRow
 
 __all__ = ["IngestCount", "ingest_rows"]
@@ -81,6 +82,8 @@ def ingest_rows(
         removed = connection.execute("DELETE FROM rows WHERE ingest < ?", (number,)).rowcount
         if reassign or removed:
             _drop_stale_cells(connection, members)
+        # in the same transaction: without it nobody could tell whose the bytes of an assignment are
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('members', ?)", (encode_json(list(members)),))
     return IngestCount(count, added, changed, removed)
 
 

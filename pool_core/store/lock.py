@@ -20,7 +20,7 @@ class RunLock:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._owner = folder / "owner.json"
-        self._lock = FileLock(folder / "lock", timeout=0, mode=0o600)
+        self._lock = FileLock(folder / "lock", timeout=0, mode=0o600, thread_local=False)
 
     def acquire(self) -> None:
         """Take the lock. Raises `RunLockedError`, which says who holds it."""
@@ -44,5 +44,5 @@ class RunLock:
         try:
             owner = json.loads(self._owner.read_text(encoding="utf-8"))
             return f": process {owner['pid']} on {owner['host']}"
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return ""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-import msgspec
-
 from pool_core.errors import StoreError
+from pool_core.interfaces.encoding import decode_json, encode_json
 from pool_core.store.ingest import IngestCount, ingest_rows
 from pool_core.store.lock import RunLock
 from pool_core.store.records import CellRecord, KnownCell, NewRow, StoredRow, SummaryLine
@@ -44,33 +43,39 @@ class Store:
             StoreError: the folder cannot be written, or holds something else.
         """
         path = folder / _FILE
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = RunLock(folder)
-            lock.acquire()
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        except OSError as error:
-            raise StoreError(
-                f"the run directory cannot be written: {error.strerror or error}",
-                where=str(folder),
-                hint="choose another one: --run-dir DIR",
-            ) from error
-        try:
+        lock = RunLock(folder)
+        with ExitStack() as undo:
+            undo.callback(lock.release)
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                lock.acquire()
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            except OSError as error:
+                raise StoreError(
+                    f"the run directory cannot be written: {error.strerror or error}",
+                    where=str(folder),
+                    hint="choose another one: --run-dir DIR",
+                ) from error
             connection = _connect(path, writable=True)
+            undo.callback(connection.close)
             _prepare(connection, path)
-        except BaseException:
-            lock.release()
-            raise
+            undo.pop_all()
         return cls(folder, connection, lock)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Open the run in ``folder`` for reading. Raises `StoreError` where there is none."""
         path = folder / _FILE
+        nothing = StoreError("there is no run in this directory", where=str(folder), hint=f"it would hold a {_FILE}")
         if not path.is_file():
-            raise StoreError("there is no run in this directory", where=str(folder), hint=f"it would hold a {_FILE}")
-        connection = _connect(path, writable=False)
-        _check_version(connection, path)
+            raise nothing
+        with ExitStack() as undo:
+            connection = _connect(path, writable=False)
+            undo.callback(connection.close)
+            if _is_empty(connection, path):  # a process was killed before it had made the tables
+                raise nothing
+            _check_version(connection, path)
+            undo.pop_all()
         return cls(folder, connection, None)
 
     def __enter__(self) -> Self:
@@ -90,12 +95,12 @@ class Store:
     def set_meta(self, name: str, value: Any) -> None:
         """Keep a plain value under ``name``."""
         with self._connection:
-            self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, msgspec.json.encode(value)))
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, encode_json(value)))
 
     def get_meta(self, name: str) -> Any:
         """The value kept under ``name``, None where there is none."""
         found = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return None if found is None else msgspec.json.decode(found[0])
+        return None if found is None else decode_json(found[0])
 
     def register_members(self, stage: str, names: Sequence[str]) -> list[int]:
         """The lasting key of each member of a stage, given on first sight."""
@@ -119,11 +124,21 @@ class Store:
     # Rows
 
     def ingest(self, rows: Iterable[NewRow], members: Sequence[int], name: str) -> IngestCount:
-        """Make the rows equal to ``rows``; see `ingest_rows`."""
+        """Make the rows equal to ``rows``; see `ingest_rows`. Raises `StoreError` where they cannot be written."""
         reassign = self.get_meta("members") != list(members)
-        count = ingest_rows(self._connection, rows, members, name=name, reassign=reassign)
-        self.set_meta("members", list(members))
-        return count
+        try:
+            return ingest_rows(self._connection, rows, members, name=name, reassign=reassign)
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"the rows cannot be stored: {error}",
+                where=str(self.folder),
+                hint="make room or mend the disk, then run the same command again",
+            ) from error
+
+    def read_members(self) -> list[tuple[int, str]]:
+        """Key and name of each member, in the order of the rows' assignments."""
+        names = dict(self._connection.execute("SELECT key, name FROM members"))
+        return [(key, names[key]) for key in self.get_meta("members") or ()]
 
     def count_rows(self) -> int:
         return int(self._connection.execute("SELECT count(*) FROM rows").fetchone()[0])
@@ -141,7 +156,11 @@ class Store:
         return [StoredRow(*row) for row in found]
 
     def iterate_rows(self) -> Iterator[StoredRow]:
-        """All rows in input order, streaming. The store may be written meanwhile."""
+        """All rows in input order, streaming.
+
+        The store may be written meanwhile: from this call to the last row, everything that is read
+        from this object is as it was at the call.
+        """
         found = self._connection.execute("SELECT key, position, row_id, assigned, data FROM rows ORDER BY position")
         return (StoredRow(*row) for row in found)
 
@@ -188,20 +207,24 @@ class Store:
         )
         return [SummaryLine(*line) for line in found]
 
-    def release_answers(self, settled: Sequence[int]) -> int:
+    def release_answers(self, settled: Iterable[tuple[int, int]]) -> int:
         """Gather the answers that no settled cell holds, for `take_answer`. Returns their number.
 
-        ``settled`` has the bases of the plan: a cell that rests on one of them keeps its answer.
+        ``settled`` has the member and basis of each member of the plan: a cell of that member that
+        rests on that basis keeps its answer.
         """
-        marks = ",".join("?" * len(settled))
-        self._connection.execute("DROP TABLE IF EXISTS temp.free_answers")
-        self._connection.execute(
-            "CREATE TEMP TABLE free_answers AS SELECT request, key FROM answers WHERE key NOT IN "  # noqa: S608 - question marks only
-            f"(SELECT answer FROM cells WHERE answer IS NOT NULL AND basis IN ({marks}))",
-            list(settled),
+        execute = self._connection.execute
+        execute("DROP TABLE IF EXISTS temp.free_answers")
+        execute("CREATE TEMP TABLE IF NOT EXISTS settled (member INTEGER, basis INTEGER)")
+        execute("DELETE FROM settled")
+        self._connection.executemany("INSERT INTO settled VALUES (?, ?)", settled)
+        execute(
+            "CREATE TEMP TABLE free_answers AS SELECT request, key FROM answers WHERE key NOT IN (SELECT answer "
+            "FROM cells c JOIN settled s ON s.member = (c.key >> 8 & 65535) AND s.basis = c.basis "
+            "WHERE answer IS NOT NULL)"
         )
-        self._connection.execute("CREATE INDEX temp.free_by_request ON free_answers (request)")
-        return int(self._connection.execute("SELECT count(*) FROM free_answers").fetchone()[0])
+        execute("CREATE INDEX temp.free_by_request ON free_answers (request)")
+        return int(execute("SELECT count(*) FROM free_answers").fetchone()[0])
 
     def take_answer(self, request: bytes, preferred: int | None) -> tuple[int, bytes] | None:
         """A gathered answer to ``request`` and its key; each is taken once, the cell's own one first."""
@@ -218,7 +241,7 @@ class Store:
 
 def _connect(path: Path, *, writable: bool) -> sqlite3.Connection:
     mode = "rw" if writable else "ro"
-    try:
+    with ExitStack() as undo, _explain_errors(path):
         connection = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode={mode}",
             uri=True,
@@ -226,19 +249,32 @@ def _connect(path: Path, *, writable: bool) -> sqlite3.Connection:
             timeout=30,
             check_same_thread=False,
         )
+        undo.callback(connection.close)
         if writable:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA temp_store = MEMORY")
-    except sqlite3.DatabaseError as error:
-        raise StoreError(f"the store cannot be opened: {error}", where=str(path)) from error
+        undo.pop_all()
     return connection
 
 
+@contextmanager
+def _explain_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"the store cannot be opened: {error}", where=str(path)) from error
+
+
+def _is_empty(connection: sqlite3.Connection, path: Path) -> bool:
+    with _explain_errors(path), closing(connection.execute("SELECT count(*) FROM sqlite_schema")) as cursor:
+        return bool(cursor.fetchone()[0] == 0)
+
+
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    with connection:
+    with _explain_errors(path), connection:
         connection.execute("BEGIN IMMEDIATE")
-        if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
+        if _is_empty(connection, path):
             for statement in _split_statements(SCHEMA):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

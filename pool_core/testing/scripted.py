@@ -1,4 +1,4 @@
-"""A task and a backend for tests: what they do is written in the test.
+"""Two tasks and a backend for tests: what they do is written in the test.
 
 Register them in a registry of their own, with nothing installed::
 
@@ -23,7 +23,7 @@ from pool_core.interfaces.task import Task
 from pool_core.interfaces.values import Answer, Capabilities, Prompt, Request, Row, Usage
 from pool_core.registry import Registry
 
-__all__ = ["EchoTask", "ScriptedBackend", "make_registry"]
+__all__ = ["CodeTask", "EchoTask", "ScriptedBackend", "make_registry"]
 
 Script = Callable[[Request], Answer | str | BaseException | Awaitable[Answer | str | BaseException]]
 
@@ -129,6 +129,32 @@ class ScriptedBackend(Backend[ScriptedConfig]):
         if isinstance(said, BaseException):
             raise said
         return said if isinstance(said, Answer) else Answer(said, "stop", Usage(1, 1), self.model)
+
+
+class CodeOutput(BaseModel):
+    """Output of `CodeTask`."""
+
+    code: str
+
+
+class CodeTask(Task[PluginConfig]):
+    """Asks for code: a task of another class tree than `EchoTask`, with another column and another field."""
+
+    Config: ClassVar[type[BaseModel]] = PluginConfig
+    Output: ClassVar[type[BaseModel]] = CodeOutput
+
+    def __init__(self, config: PluginConfig | None = None) -> None:
+        super().__init__(config or PluginConfig())
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return ("prompt",)
+
+    def render(self, row: Row) -> Prompt:
+        return Prompt.chat(str(row["prompt"]), "Write code.")
+
+    def parse(self, answer: Answer, row: Row) -> CodeOutput:
+        return CodeOutput(code=answer.text or "")
 
 
 def make_registry() -> Registry:

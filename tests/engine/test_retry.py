@@ -1,0 +1,94 @@
+"""What each cause leads to, and how long is waited: row by row, and within bounds."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pool_core.engine.retry import ACTIONS, Action, compute_backoff
+from pool_core.interfaces.values import Cause
+
+TABLE = {
+    "transport": "retry",
+    "timeout": "retry",
+    "overloaded": "retry",
+    "server": "retry",
+    "rate_limit": "wait",
+    "auth": "stop_member",
+    "quota_exhausted": "stop_member",
+    "bad_request": "fail",
+    "context_length": "fail",
+    "content_filter": "fail",
+    "refusal": "fail",
+    "truncated": "fail",
+    "empty": "fail",
+    "parse": "fail",
+    "schema": "fail",
+    "render": "fail",
+    "plugin": "fail",
+    "budget": "fail",
+    "cancelled": "fail",
+}
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_every_cause_has_its_action(cause):
+    assert ACTIONS[cause] is Action(TABLE[cause.value])
+
+
+def test_the_table_names_causes_alone():
+    assert set(ACTIONS) == set(Cause)
+    assert set(TABLE) == {cause.value for cause in Cause}
+
+
+class Extreme(Random):
+    """Draws the end of every range."""
+
+    def __init__(self, share):
+        super().__init__(0)
+        self.share = share
+
+    def uniform(self, a, b):
+        return a + (b - a) * self.share
+
+
+def test_the_bound_doubles_from_half_a_second_to_thirty():
+    longest = [compute_backoff(failures, None, Extreme(1.0)) for failures in range(1, 10)]
+    assert longest == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    assert compute_backoff(5, None, Extreme(0.0)) == 0
+    assert compute_backoff(5, None, Extreme(0.25)) == 2
+
+
+@given(failures=st.integers(1, 10**6), seed=st.integers(), retry_after=st.none() | st.floats(0, 1e7))
+def test_waits_lie_between_what_the_server_names_and_the_bound(failures, seed, retry_after):
+    seconds = compute_backoff(failures, retry_after, Random(seed))
+    least = retry_after or 0.0
+    assert least <= seconds <= max(30.0, 1.1 * least + 0.05)
+
+
+@given(failures=st.integers(1, 20), seed=st.integers(), retry_after=st.floats(1, 3600))
+def test_on_top_of_a_named_wait_there_is_little_jitter(failures, seed, retry_after):
+    assert retry_after <= compute_backoff(failures, retry_after, Random(seed)) <= 1.1 * retry_after + 0.05
+
+
+def test_calls_that_were_told_the_same_do_not_come_back_all_at_once():
+    random = Random(1)
+    assert len({compute_backoff(1, 20.0, random) for _ in range(100)}) == 100
+
+
+@pytest.mark.parametrize("retry_after", [0, 0.0, 0.01])
+def test_a_server_that_always_says_at_once_is_asked_ever_more_rarely(retry_after):
+    assert compute_backoff(8, retry_after, Extreme(1.0)) == 30
+
+
+@pytest.mark.parametrize("retry_after", [-1, -math.inf, math.nan])
+def test_a_named_wait_that_is_none_says_nothing(retry_after):
+    assert compute_backoff(3, retry_after, Extreme(0.5)) == compute_backoff(3, None, Extreme(0.5)) == 1
+
+
+def test_an_endless_named_wait_stays_endless():
+    assert compute_backoff(1, math.inf, Random(0)) == math.inf
