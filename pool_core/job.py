@@ -13,8 +13,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import msgspec
-
 import pool_core
 from pool_core.data.export import export_run
 from pool_core.data.identify import identify_rows
@@ -22,6 +20,7 @@ from pool_core.data.records import RunInfo, read_run_info
 from pool_core.engine.events import RunFinished, RunStarted
 from pool_core.engine.run import Engine
 from pool_core.errors import IncompatibleError, RecipeError
+from pool_core.interfaces.encoding import encode_document
 from pool_core.plan.model import Plan
 from pool_core.plan.resolve import Resolver
 from pool_core.recipe.models import Output
@@ -104,7 +103,7 @@ async def run_plan(
 
 
 def _write_report(summary: RunSummary) -> None:
-    report = msgspec.json.format(msgspec.json.encode(summary.to_dict()), indent=2)
+    report = encode_document(summary.to_dict())
     (summary.folder / "report.json").write_bytes(report)
 
 
@@ -160,7 +159,7 @@ def _keep_run_info(store: Store, plan: Plan, engine: Engine, keys: list[int]) ->
         "findings": [asdict(finding) for finding in plan.findings],
         "plugins": list(plan.provenance),
     }
-    (store.folder / "plan.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
+    (store.folder / "plan.json").write_bytes(encode_document(manifest))
 
 
 def _make_notifier(registry: Registry, notes: list[str], only: str = "") -> Any:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -13,8 +12,10 @@ from pool_core.cli.options import (
     JsonOption,
     PluginsOption,
     RecipeArgument,
+    RowsOption,
     load_recipe_and_registry,
     make_console,
+    override_files,
     print_json,
 )
 
@@ -26,18 +27,18 @@ __all__ = ["check", "describe_plan"]
 
 def check(
     recipe: RecipeArgument,
-    rows: Annotated[Path | None, typer.Option("--rows", help="Other input rows than the recipe's.")] = None,
+    rows: RowsOption = None,
     json: JsonOption = False,
     plugins: PluginsOption = None,
     block: BlockOption = None,
 ) -> None:
-    """Check a recipe: members x fields, every finding, and a prompt of the first row for every member."""
-    from pool_core.cli.run import _override
+    """Check whether the members fit together: their fields, and every finding. Nothing is contacted."""
     from pool_core.plan.build import make_plan
+    from pool_core.report.lines import count
     from pool_core.report.tables import print_findings, print_matrix
 
     loaded, source, registry = load_recipe_and_registry(recipe, plugins, block)
-    plan = make_plan(_override(loaded, rows, None), registry, source)
+    plan = make_plan(override_files(loaded, rows, None), registry, source)
     if json:
         print_json(describe_plan(plan))
     else:
@@ -45,10 +46,10 @@ def check(
         print_matrix(console, plan)
         print_findings(console, plan, plan.findings)
         if plan.compatible:
-            console.print(f"compatible: {len(plan.members)} members can share this pool")
+            console.print(f"compatible: {count(len(plan.members), 'member')} can share this pool")
         else:
             errors = sum(finding.level == "error" for finding in plan.findings)
-            console.print(f"incompatible: {errors} error{'s' if errors > 1 else ''}; nothing would be asked")
+            console.print(f"incompatible: {count(errors, 'error')}; nothing would be asked")
     raise typer.Exit(0 if plan.compatible else 4)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -11,7 +14,12 @@ import pool_core
 from pool_core.cli import check, export, plugins, schema, show
 from pool_core.cli import run as run_command
 
+if TYPE_CHECKING:
+    from pool_core.errors import PoolError
+
 __all__ = ["app", "run"]
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="pool",
@@ -44,30 +52,65 @@ def _main(
     """Options of the program itself."""
 
 
-def run() -> None:
-    """Run the command line. A `PoolError` is a message and its exit code; anything else is a bug of ours."""
+def run(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and end the process with its exit code. Every error is a message."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may lack letters that a row has
     try:
-        app()
-    except KeyboardInterrupt:
-        sys.exit(130)
+        code = app(list(arguments), prog_name="pool", standalone_mode=False) or 0
+        sys.stdout.flush()
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone; there is nobody to tell
-        sys.exit(1)
-    except Exception as error:
-        from pool_core.errors import PoolError
-
-        if not isinstance(error, PoolError):
-            raise
-        _print_error(error)
-        sys.exit(error.exit_code)
+        # the reader of our output has gone; what is still buffered must not raise again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except Exception as error:  # noqa: BLE001 - told to the person, with its traceback where it is a bug
+        code = _explain(error, json="--json" in arguments)
+    sys.exit(code)
 
 
-def _print_error(error: Exception) -> None:
-    from pool_core.report.text import make_harmless
+def _explain(error: Exception, *, json: bool) -> int:
+    """Print what is wrong, on standard error and with ``json`` on standard output too. Returns the exit code."""
+    from pool_core.errors import PoolError
+    from pool_core.report.lines import indent_rest
 
-    if "--json" in sys.argv:
+    shown = error if isinstance(error, PoolError) else _read_usage_error(error) or _report_bug(error)
+    if not shown.message:
+        return shown.exit_code  # a command without arguments, which has printed its help
+    if json:
         from pool_core.cli.options import print_json
 
         names = ("message", "where", "hint")
-        print_json({"version": 1, "error": {name: getattr(error, name) for name in names}})
-    sys.stderr.write(f"error: {make_harmless(str(error))}\n")
+        print_json({"version": 1, "error": {name: getattr(shown, name) for name in names}})
+    sys.stderr.write(f"error: {indent_rest(str(shown))}\n")
+    return shown.exit_code
+
+
+def _read_usage_error(error: Exception) -> PoolError | None:
+    """An error of the command line's parser as one of ours.
+
+    It is known by its method: typer brings its own copy of click, or not, by its version.
+    """
+    from pool_core.errors import UsageError
+
+    write = getattr(error, "format_message", None)
+    if write is None:
+        return None
+    context = getattr(error, "ctx", None)
+    return UsageError(write(), hint=f"see `{context.command_path} --help`" if context else "")
+
+
+def _report_bug(error: Exception) -> PoolError:
+    """Print the traceback of what no part of the pool should raise, and say so."""
+    import traceback
+
+    from pool_core.errors import PoolError
+    from pool_core.report.text import make_harmless
+
+    sys.stderr.write(make_harmless("".join(traceback.format_exception(error))))
+    return PoolError(
+        f"{type(error).__name__}: {error}", where="internal error", hint="please report it with the lines above"
+    )

@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pool_core.recipe.models import Recipe
+    from pool_core.recipe.models import Output, Recipe, Rows
     from pool_core.recipe.yaml_source import Source
     from pool_core.registry import Registry
 
@@ -22,15 +22,25 @@ __all__ = [
     "JsonOption",
     "PluginsOption",
     "RecipeArgument",
+    "RowsOption",
     "RunArgument",
+    "format_json",
+    "keep_options",
     "load_recipe_and_registry",
     "make_console",
     "make_registry",
+    "override_files",
     "print_json",
 ]
 
+#: Columns of a console that is no terminal. Files and pipes have no edge.
+UNLIMITED = 10_000
+
 RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.", show_default=False)]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.", show_default=False)]
+RowsOption = Annotated[
+    Path | None, typer.Option("--rows", metavar="FILE", help="Other input rows than the recipe's.", show_default=False)
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 BlockOption = Annotated[
     list[str] | None,
@@ -65,18 +75,50 @@ def load_recipe_and_registry(
     return recipe, source, make_registry(plugins, [*(block or ()), *recipe.plugins.block])
 
 
+def override_files(recipe: Recipe, rows: Path | None, output: Path | None) -> Recipe:
+    """The recipe with the files of the command line, whose paths start from the current folder."""
+    from pool_core.recipe.models import Output, Rows
+
+    changes: dict[str, object] = {}
+    if rows is not None:
+        changes["rows"] = Rows(path=rows.resolve(), **keep_options(recipe.rows, rows))
+    if output is not None:
+        changes["output"] = Output(path=output.resolve(), **keep_options(recipe.output, output))
+    return recipe.model_copy(update=changes)
+
+
+def keep_options(spec: Rows | Output | None, path: Path) -> dict[str, Any]:
+    """What the recipe says of its file and holds for ``path`` too: how to read or write it only if both end alike."""
+    if spec is None:
+        return {}
+    options = spec.model_dump(exclude={"path"})
+    if path.suffix == spec.path.suffix:
+        return options
+    return {name: value for name, value in options.items() if name in ("id", "layout", "raw")}
+
+
 def make_console(*, stderr: bool = False) -> Console:
-    """A console that is plain where its stream is no terminal, and never cuts lines there."""
+    """A console that is plain where its stream is no terminal, and never cuts or breaks lines there."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(
-        stderr=stderr, highlight=False, soft_wrap=not stream.isatty(), width=None if stream.isatty() else 200
-    )
+    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else UNLIMITED)
 
 
 def print_json(value: Any) -> None:
     """``value`` as indented JSON on standard output."""
-    import msgspec
+    sys.stdout.write(format_json(value) + "\n")
 
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode() + "\n")
+
+def format_json(value: Any) -> str:
+    """``value`` as indented JSON in which nothing acts on a terminal, half surrogate pairs included."""
+    import json
+
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return "".join(c if c.isprintable() or c == "\n" else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    """``character`` as JSON strings may spell it."""
+    data = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{data[at : at + 2].hex()}" for at in range(0, len(data), 2))

@@ -69,14 +69,14 @@ def show_plugin(
         return
     from rich.text import Text
 
-    from pool_core.report.text import make_harmless
+    from pool_core.report.lines import indent_rest
 
     console = make_console()
     for plugin in found:
         record = plugin.record
         console.print(Text(f"{record.name}: {plugin.state}", "bold green" if plugin.state == "active" else "bold red"))
         if plugin.reason:
-            console.print(Text(f"  {make_harmless(plugin.reason)}"))
+            console.print(Text(f"  {indent_rest(plugin.reason)}"))
         console.print(Text(f"  from {record}, module {record.module}, plugin API {record.api_major}"))
         for entry in plugin.entries:
             console.print(Text(f"  {entry.kind.replace('_', ' '):14}{entry.qualified:32}{entry.contribution.summary}"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,8 +17,10 @@ from pool_core.cli.options import (
     JsonOption,
     PluginsOption,
     RecipeArgument,
+    RowsOption,
     load_recipe_and_registry,
     make_console,
+    override_files,
     print_json,
 )
 
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pool_core.engine.run import Engine
-    from pool_core.recipe.models import Recipe
 
 __all__ = ["run"]
 
@@ -33,10 +35,21 @@ __all__ = ["run"]
 def run(
     recipe: RecipeArgument,
     run_dir: Annotated[
-        Path | None, typer.Option("--run-dir", help="Where the run is kept; by default runs/NAME beside the recipe.")
+        Path | None,
+        typer.Option(
+            "--run-dir",
+            metavar="DIR",
+            help="Where the run is kept; by default runs/NAME beside the recipe.",
+            show_default=False,
+        ),
     ] = None,
-    rows: Annotated[Path | None, typer.Option("--rows", help="Other input rows than the recipe's.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", help="Another output file than the recipe's.")] = None,
+    rows: RowsOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Another output file than the recipe's.", show_default=False
+        ),
+    ] = None,
     json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")] = False,
     plugins: PluginsOption = None,
@@ -48,7 +61,7 @@ def run(
     from pool_core.report.tables import print_findings, print_summary
 
     loaded, source, registry = load_recipe_and_registry(recipe, plugins, block)
-    plan = make_plan(_override(loaded, rows, output), registry, source)
+    plan = make_plan(override_files(loaded, rows, output), registry, source)
     console = make_console(stderr=True)
     silent = json or quiet
     if not silent and plan.compatible and plan.findings:
@@ -63,23 +76,19 @@ def run(
     if json:
         print_json(summary.to_dict())
     elif not quiet:
-        again = f"pool run {recipe}" + (f" --run-dir {run_dir}" if run_dir else "")
-        print_summary(make_console(), summary, again)
+        options = {"--run-dir": run_dir, "--rows": rows, "--output": output, "--plugins": plugins}
+        print_summary(make_console(), summary, _write_command(recipe, options, block or ()))
     raise typer.Exit(summary.exit_code)
 
 
-def _override(recipe: Recipe, rows: Path | None, output: Path | None) -> Recipe:
-    """The recipe with the files of the command line, whose paths start from the current folder."""
-    from pool_core.recipe.models import Output, Rows
-
-    changes: dict[str, object] = {}
-    if rows is not None:
-        base = recipe.rows.model_dump(exclude={"path", "reader"}) if recipe.rows else {}
-        changes["rows"] = Rows(path=rows.resolve(), **base)
-    if output is not None:
-        base = recipe.output.model_dump(exclude={"path", "writer"}) if recipe.output else {}
-        changes["output"] = Output(path=output.resolve(), **base)
-    return recipe.model_copy(update=changes)
+def _write_command(recipe: Path, options: Mapping[str, object], block: Iterable[str]) -> str:
+    """The command that goes on with the run, to be pasted into a shell."""
+    words = ["pool", "run", str(recipe)]
+    for name, value in options.items():
+        words += [] if value is None else [name, str(value)]
+    for name in block:
+        words += ["--block", name]
+    return shlex.join(words)
 
 
 @asynccontextmanager
@@ -99,9 +108,11 @@ async def _stop_on_signals(engine: Engine, console: Console) -> AsyncIterator[No
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        if not engine.stopped:
-            console.print("stopping: waiting for what is in flight; press Ctrl-C again to stop now")
+        again = engine.stopped
         engine.stop()
+        console.print(
+            "stopping now" if again else "stopping: waiting for what is in flight; press Ctrl-C again to stop now"
+        )
 
     signals = (signal.SIGINT, signal.SIGTERM)
     for number in signals:

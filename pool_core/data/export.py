@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ def export_run(
             hint=f"the answers are safe in the run; mend it and write the file with: pool export {store.folder}",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where there is nothing to remove, that is not what went wrong
+            temporary.unlink()
     return count
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from pool_core.interfaces.values import Answer, Usage
 
-__all__ = ["decode_answer", "decode_json", "encode_answer", "encode_json"]
+__all__ = ["decode_answer", "decode_json", "encode_answer", "encode_document", "encode_json"]
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
@@ -28,6 +28,12 @@ def encode_json(value: Any) -> bytes:
     except UnicodeEncodeError:
         plain = _drop_non_finite(msgspec.to_builtins(value))
         return json.dumps(plain, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
+
+
+def encode_document(value: Any) -> bytes:
+    """``value`` as an indented JSON document for people and programs; what is no plain value as its text."""
+    plain = _drop_non_finite(msgspec.to_builtins(value, enc_hook=str))
+    return json.dumps(plain, indent=2, ensure_ascii=True, allow_nan=False).encode() + b"\n"
 
 
 def _drop_non_finite(value: Any) -> Any:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.constrain import Constrain
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 
 from pool_core.engine.events import MemberProgress
 
 __all__ = ["show_progress"]
 
 REFRESH_SECONDS = 0.2
+#: Columns left free at the right, where the terminal writes ``^C``. In a full line it would start a new one.
+MARGIN = 5
+LONGEST_NAME = 24
 
 
 @asynccontextmanager
@@ -22,11 +28,15 @@ async def show_progress(console: Console, members: Sequence[MemberProgress]) -> 
     if not console.is_terminal:
         yield
         return
-    bars = Progress(
-        TextColumn("{task.fields[name]}", markup=False),
+    bars = _Bars(
+        TextColumn(
+            "{task.fields[name]}",
+            markup=False,
+            table_column=Column(no_wrap=True, overflow="ellipsis", max_width=LONGEST_NAME),
+        ),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[state]}", markup=False),
+        TextColumn("{task.fields[state]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
         TimeRemainingColumn(),
         console=console,
         auto_refresh=False,
@@ -39,6 +49,23 @@ async def show_progress(console: Console, members: Sequence[MemberProgress]) -> 
         finally:
             refresher.cancel()
             _refresh(bars, tasks, members)
+
+
+class _Bars(Progress):
+    """Bars that never fill the last columns of the terminal."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield _Margin(self.make_tasks_table(self.tasks))
+
+
+@dataclass(frozen=True, slots=True)
+class _Margin:
+    """Draws ``inner`` in what is left of the width."""
+
+    inner: Table
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Constrain(self.inner, max(1, options.max_width - MARGIN))
 
 
 async def _refresh_forever(bars: Progress, tasks: Sequence[TaskID], members: Sequence[MemberProgress]) -> None:
@@ -54,11 +81,12 @@ def _refresh(bars: Progress, tasks: Sequence[TaskID], members: Sequence[MemberPr
 
 
 def _describe(member: MemberProgress) -> str:
-    parts = [f"{member.in_flight} in flight"]
+    """What matters most first: a narrow terminal shows only the start."""
+    parts = ["stopped"] if member.stopped else []
     if member.failed:
         parts.append(f"{member.failed.total()} failed")
+    if member.in_flight:
+        parts.append(f"{member.in_flight} in flight")
     if member.retries:
         parts.append(f"{member.retries} retries")
-    if member.stopped:
-        parts = ["stopped"]
     return ", ".join(parts)

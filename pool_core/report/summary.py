@@ -80,7 +80,7 @@ def summarize_run(
     output: Path | None,
     notes: Sequence[str],
 ) -> RunSummary:
-    """The summary of what the engine counted."""
+    """The summary of what the engine counted. A run that was stopped and left nothing over is not interrupted."""
     members = tuple(
         MemberSummary(
             name=member.name,
@@ -98,7 +98,7 @@ def summarize_run(
         for member in progress
     )
     status: RunStatus = "complete"
-    if interrupted:
+    if interrupted and any(member.pending for member in members):
         status = "interrupted"
     elif any(member.ok < member.cells for member in members):
         status = "partial"

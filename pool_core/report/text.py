@@ -14,11 +14,11 @@ def make_harmless(text: str, limit: int | None = None) -> str:
 
     ``limit`` is the most characters that are shown.
     """
-    if limit is not None and len(text) > limit:
-        text = text[: limit - 1] + "…"
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_escape(character) for character in text)
+    if limit is not None:
+        text = text[: limit + 1]  # enough to tell whether there is more
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(_escape(character) for character in text)
+    return text if limit is None or len(text) <= limit else text[: max(limit - 1, 0)] + "…"
 
 
 def _escape(character: str) -> str:

@@ -1,0 +1,138 @@
+"""``pool check``: the members' fields, the findings, and an exit code."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+MATRIX = """\
+output fields
+┏━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━┓
+┃       ┃ ann       ┃ bob       ┃        ┃
+┃ field ┃ fake/echo ┃ fake/echo ┃ merged ┃
+┡━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━┩
+│ said  │ str       │ str       │ str?   │
+└───────┴───────────┴───────────┴────────┘
+compatible: 2 members can share this pool
+"""
+
+
+def test_members_that_fit(pool, recipe, tmp_path):
+    done = pool("check", recipe)
+    assert (done.code, done.out, done.err) == (0, MATRIX, "")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_members_that_do_not_fit_and_what_to_do(pool, recipe):
+    text = recipe.read_text().replace("policies: []", "policies: [{use: refuse, message: never}]")
+    recipe.write_text(text.replace("      task: echo\n", "      task: echo\n      outputs: {spoken: said}\n"))
+    done = pool("check", recipe)
+    assert (done.code, done.err) == (4, "")
+    assert done.out == (
+        "output fields\n"
+        "┏━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━┳━━━━━━━━┓\n"
+        "┃        ┃ ann       ┃ bob             ┃        ┃\n"
+        "┃ field  ┃ fake/echo ┃ fake/echo       ┃ merged ┃\n"
+        "┡━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━╇━━━━━━━━┩\n"
+        "│ said   │ str       │ ✗ missing       │ str?   │\n"
+        "│ spoken │ ✗ missing │ str (from said) │ str?   │\n"
+        "└────────┴───────────┴─────────────────┴────────┘\n"
+        "✗ error: never  [refused]\n"
+        f"    at {recipe}:6, {recipe}:7\n"
+        "incompatible: 1 error; nothing would be asked\n"
+    )
+
+
+@pytest.mark.plugins("standard", "replay")
+def test_what_to_paste_is_shown_whole(pool, make_recipe):
+    recipe = make_recipe()
+    recipe.write_text(recipe.read_text() + "      outputs: {wording: generation}\n")
+    done = pool("check", recipe)
+    assert done.code == 4
+    assert "    write, in ann:\n        outputs: {wording: generation}\n" in done.out
+
+
+def test_a_template_that_breaks_on_the_first_row_is_found(pool, recipe):
+    recipe.write_text(recipe.read_text().replace("      task: echo\n", "      task: {use: echo, column: nope}\n"))
+    done = pool("check", recipe)
+    assert done.code == 4
+    place = f"    at {recipe}:7\n    it has: id, text\n"
+    assert f"the row has no column 'nope'  [render]\n{place}" in done.out
+
+
+def test_other_rows_are_checked(pool, recipe, tmp_path):
+    (tmp_path / "other.json").write_text('[{"id": "1", "words": "no text"}]')
+    assert pool("check", recipe).code == 0
+    done = pool("check", recipe, "--rows", "other.json")
+    assert done.code == 4
+    assert "'text'" in done.out
+
+
+def test_json_is_one_document_with_all_of_it(pool, recipe):
+    recipe.write_text(recipe.read_text().replace("policies: []", "policies: [{use: refuse, message: never}]"))
+    done = pool("check", recipe, "--json")
+    assert (done.code, done.err) == (4, "")
+    member = {
+        "task": "fake/echo",
+        "backend": "fake/echo",
+        "inputs": {"text": "text"},
+        "outputs": {"said": {"type": "str", "from": "said"}},
+        "sampling": {},
+    }
+    assert done.json == {
+        "version": 1,
+        "compatible": False,
+        "members": [{"name": "ann", **member}, {"name": "bob", **member}],
+        "columns": {"id": "str", "text": "str"},
+        "schema": {"said": "str?"},
+        "findings": [
+            {
+                "level": "error",
+                "rule": "refused",
+                "message": "never",
+                "members": ["ann", "bob"],
+                "field": "",
+                "hint": "",
+                "fix": "",
+                "source": "refuse",
+            }
+        ],
+    }
+
+
+def test_json_of_members_that_fit_ends_with_0(pool, recipe):
+    done = pool("check", recipe, "--json")
+    assert (done.code, done.json["compatible"], done.json["findings"]) == (0, True, [])
+
+
+def test_a_narrow_terminal_shows_the_fields_as_a_list(recipe, terminal, tmp_path):
+    recipe.write_text(recipe.read_text().replace("policies: []", "policies: [{use: refuse, message: so it is said}]"))
+    shell = terminal("check", "recipe.yaml", columns=30, PYTHONPATH=str(tmp_path / "site"))
+    assert shell.finish() == 4
+    assert shell.plain == (
+        "output fields\n"
+        "said: str?\n"
+        "  ann (fake/echo): str\n"
+        "  bob (fake/echo): str\n"
+        "✗ error: so it is said\n"
+        "    [refused]\n"
+        "    at recipe.yaml:6,\n"
+        "    recipe.yaml:7\n"
+        "incompatible: 1 error; nothing\n"
+        "would be asked\n"
+    )
+
+
+HOSTILE = "\x1b[31mred\x1b[0m [red]x[/x] [/] \u202etxet\n✗ error: forged\r\x9b2J"
+
+
+def test_hostile_text_in_a_finding_is_shown_and_does_nothing(pool, recipe):
+    policy = json.dumps([{"use": "refuse", "message": HOSTILE}])
+    recipe.write_text(recipe.read_text().replace("policies: []", f"policies: {policy}"))
+    done = pool("check", recipe)
+    shown = "✗ error: \\x1b[31mred\\x1b[0m [red]x[/x] [/] \\u202etxet\n      ✗ error: forged\\r\\x9b2J  [refused]\n"
+    assert shown in done.out
+    done = pool("check", recipe, "--json")
+    assert done.json["findings"][0]["message"] == HOSTILE
+    assert not any(character in done.out for character in "\x1b\u202e\x9b\r")
