@@ -1,8 +1,9 @@
 """The types of output fields: a small closed set, read off pydantic models and off values.
 
 ``unify`` is the heart of the compatibility of members: it gives the type that holds the values of
-both, or the first place where they conflict. It is commutative, associative and idempotent, so the
-order of a pool's members never matters.
+both, or the first place where they conflict. It is commutative, associative and idempotent on types
+that are read off models and values (their structs are in name order), so the order of a pool's
+members never matters.
 """
 
 from __future__ import annotations
