@@ -108,21 +108,16 @@ class Lane:
         return None
 
     async def _read_page(self) -> None:
-        if self._reading.locked():
-            async with self._reading:
-                return
         async with self._reading:
-            self._work.read_page()
-            await asyncio.sleep(0)  # a long stretch of finished rows must not hold up the other lanes
+            if self._work.needs_page:  # another worker may have read it meanwhile
+                self._work.read_page()
+                await asyncio.sleep(0)  # a long stretch of finished rows must not hold up the other lanes
 
     async def _process(self, cell: Cell) -> None:
         loop = asyncio.get_running_loop()
         if cell.request is None and not self._work.prepare(cell, self._backend):
             return
         await self._acquire()
-        if self._stopping:
-            self._quota.release()
-            return
         sent = loop.time()
         if not cell.attempts:
             cell.started = sent

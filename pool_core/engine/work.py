@@ -86,6 +86,11 @@ class WorkList:
         return self._ended and not self._pending
 
     @property
+    def needs_page(self) -> bool:
+        """Whether nothing is left of the pages that were read, and more may follow."""
+        return not self._ended and not self._pending
+
+    @property
     def unwritten(self) -> int:
         """Outcomes of all lanes that are not durable yet."""
         return self._store.writer.pending
