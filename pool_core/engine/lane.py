@@ -178,7 +178,7 @@ class Lane:
         match Action.STOP_MEMBER if error.stops_member else ACTIONS[error.cause]:
             case Action.RETRY:
                 cell.failures += 1
-                if not self._reached and cell.failures >= UNREACHED_ATTEMPTS:
+                if not self._reached and cell.failures >= min(UNREACHED_ATTEMPTS, self._limits.attempts):
                     self.stop(f"its server was never reached: {error}")
                 if cell.failures < self._limits.attempts and not self._stopping:
                     seconds = compute_backoff(cell.failures, error.retry_after, self._random)

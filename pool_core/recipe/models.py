@@ -83,7 +83,7 @@ class Limits(Strict):
     )
     timeout: float = Field(120.0, gt=0, description="Seconds for one request.")
     attempts: int = Field(8, ge=1, le=100, description="Most requests per cell when calls fail in passing.")
-    max_wait: float = Field(600.0, ge=0, description="Most seconds that a cell waits for a server's rate limit.")
+    max_wait: float = Field(600.0, ge=0, description="Most seconds that a cell waits because its server asks it to.")
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]

@@ -237,6 +237,13 @@ def test_a_failure_that_all_calls_would_share_stops_its_member_alone(
     }  # fmt: skip
 
 
+def test_a_server_that_was_never_reached_stops_its_member_whatever_its_attempts(make_member, run_members):
+    dead = ScriptedBackend(lambda _: BackendError(Cause.TRANSPORT, "connection refused"))
+    (member,) = run_members([make_member("a", dead, concurrency=1, attempts=2)], 500).members
+    assert member.stopped == "its server was never reached: connection refused"
+    assert len(dead.requests) < 100
+
+
 def test_a_server_that_was_never_reached_stops_its_member(make_member, run_members):
     dead = ScriptedBackend(lambda _: BackendError(Cause.TRANSPORT, "connection refused", hint="start it"))
     summary = run_members([make_member("a", dead, concurrency=3), make_member("b", lambda _: "yes")], 500)
