@@ -77,8 +77,7 @@ class Pool(PoolSpec):
 
     def check(self, rows: Iterable[Row] | None = None, *, registry: Registry | None = None) -> Plan:
         """Resolve and judge the pool, contacting nothing. See `Plan.compatible` and `Plan.findings`."""
-        source = None if rows is None else MemoryRows(list(rows), None)
-        return make_plan(Recipe(pool=self), registry or Registry.discover(), rows=source)
+        return self._make_plan(rows, None, registry or Registry.discover())
 
     def run(
         self,
@@ -101,7 +100,7 @@ class Pool(PoolSpec):
             RecipeError, PluginError, RowsError, StoreError: it cannot start.
         """
         registry = registry or Registry.discover()
-        plan = make_plan(Recipe(pool=self), registry, rows=MemoryRows(list(rows), id_column))
+        plan = self._make_plan(rows, id_column, registry)
         return Result(_run_blocking(plan, registry, Path(run_dir)))
 
     async def arun(
@@ -114,8 +113,12 @@ class Pool(PoolSpec):
     ) -> Result:
         """`run` for a running event loop. Cancelling it stops the run; what was paid for is kept."""
         registry = registry or Registry.discover()
-        plan = make_plan(Recipe(pool=self), registry, rows=MemoryRows(list(rows), id_column))
+        plan = self._make_plan(rows, id_column, registry)
         return Result(await run_plan(plan, registry, Path(run_dir)))
+
+    def _make_plan(self, rows: Iterable[Row] | None, id_column: str | None, registry: Registry) -> Plan:
+        source = None if rows is None else MemoryRows(list(rows), id_column)
+        return make_plan(Recipe(pool=self), registry, rows=source)
 
 
 def run_recipe(path: str | Path, *, run_dir: str | Path | None = None, registry: Registry | None = None) -> Result:
