@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -67,6 +68,8 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         # the reader of our output has gone; what is still buffered must not raise again at the end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except SystemExit as error:  # of a plugin: the commands themselves end by returning
+        code = _explain(RuntimeError(f"something ended the process with {error.code!r}"), json="--json" in arguments)
     except Exception as error:  # noqa: BLE001 - told to the person, with its traceback where it is a bug
         code = _explain(error, json="--json" in arguments)
     sys.exit(code)
@@ -77,6 +80,8 @@ def _explain(error: Exception, *, json: bool) -> int:
     from pool_core.errors import PoolError
     from pool_core.report.lines import indent_rest
 
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+        error = PoolError("the output cannot be written: there is no room left")
     shown = error if isinstance(error, PoolError) else _read_usage_error(error) or _report_bug(error)
     if not shown.message:
         return shown.exit_code  # a command without arguments, which has printed its help

@@ -93,11 +93,12 @@ def _find_row(plan: Plan, wanted: str | None) -> NewRow:
 
 
 def _describe_request(member: PlannedMember, row: NewRow, sample: int) -> dict[str, Any]:
+    from pool_core.engine.run import build_backend
     from pool_core.errors import BackendError, TemplateError, UsageError
     from pool_core.interfaces.encoding import decode_json
     from pool_core.plan.cells import collect_sampling, make_prompt
 
-    backend = member.backend.build()
+    backend = build_backend(member)
     try:
         body = backend.encode(make_prompt(member, decode_json(row.data)), collect_sampling(member, sample))
     except (TemplateError, BackendError) as error:

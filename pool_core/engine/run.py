@@ -21,7 +21,7 @@ from pool_core.plan.model import Plan, PlannedMember
 from pool_core.store.store import Store
 from pool_core.store.writer import Writer
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "build_backend"]
 
 #: Tells a plugin hook by name; raises nothing.
 Notify = Callable[[str, object], None]
@@ -50,7 +50,7 @@ class Engine:
     _task: asyncio.Task[None] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.backends = [_build(member) for member in self.plan.members]
+        self.backends = [build_backend(member) for member in self.plan.members]
         self.progress = [MemberProgress(member.name) for member in self.plan.members]
         for assigned, rows in self.store.count_assigned():
             for progress, count in zip(self.progress, assigned, strict=True):
@@ -149,10 +149,11 @@ class Engine:
         ]
 
 
-def _build(member: PlannedMember) -> Backend[Any]:
+def build_backend(member: PlannedMember) -> Backend[Any]:
+    """Make the backend of a member. Raises `PluginError` where it cannot be made."""
     try:
         return member.backend.build()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"the backend {member.backend.name} cannot be made: {error}", where=f"member {member.name!r}"
         ) from error

@@ -29,7 +29,7 @@ def run_policies(
     for policy, name in policies:
         try:
             found = check_findings(policy.judge(ordered))
-        except Exception as error:  # noqa: BLE001 - fails closed, and names the policy
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - fails closed, and names the policy
             found = [
                 Finding(
                     "error",

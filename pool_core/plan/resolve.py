@@ -100,7 +100,7 @@ class Resolver:
             return function()
         except PoolError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise RecipeError(
                 f"{label} broke: {type(error).__name__}: {error}", where=locate(self.source, path)
             ) from error
@@ -134,7 +134,7 @@ class Resolver:
         """Call a plugin's constructor; its own errors get the place, others name the plugin."""
         try:
             return make()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise RecipeError(
                 f"the {entry.kind.replace('_', ' ')} {entry.qualified} cannot be made: {error}",
                 where=locate(self.source, path),

@@ -46,8 +46,8 @@ def make_recipe_schema(registry: Registry) -> tuple[dict[str, Any], list[str]]:
         field["anyOf"].append({"type": "string", "description": "The file alone."})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Recipe of pool-core",
         **document,
+        "title": "Recipe of pool-core",
     }, problems
 
 

@@ -13,6 +13,9 @@ from pool_core.recipe.yaml_source import KeyPath, Source
 
 __all__ = ["explain_errors", "locate", "write_path"]
 
+#: Errors that one message tells.
+MOST_ERRORS = 20
+
 #: Pydantic's words for what a person sees more plainly.
 _WORDS = {
     "missing": "this key is missing",
@@ -52,19 +55,16 @@ def explain_errors(
     error: ValidationError, model: type[BaseModel], source: Source | None, prefix: KeyPath = ()
 ) -> RecipeError:
     """All errors of a validation as one `RecipeError`, each with its place, in the order of the file."""
-    lines = []
-    for item in error.errors(include_url=False, include_input=False):
-        path: KeyPath = (*prefix, *item["loc"])
+    found = [((*prefix, *item["loc"]), item) for item in error.errors(include_url=False, include_input=False)]
+    found.sort(key=lambda pair: _find_line(source, pair[0]))
+    texts = []
+    for path, item in found[:MOST_ERRORS]:
         place = locate(source, path)
-        lines.append(
-            (_find_line(source, path), f"{place}: {_describe(item, model)}" if place else _describe(item, model))
-        )
-    lines.sort(key=lambda pair: pair[0])
-    first, *rest = [text for _, text in lines]
-    message = (
-        first if not rest else "\n".join([f"{len(lines)} things are wrong", *(f"  {text}" for text in (first, *rest))])
-    )
-    return RecipeError(message)
+        texts.append(f"{place}: {_describe(item, model)}" if place else _describe(item, model))
+    if len(found) == 1:
+        return RecipeError(texts[0])
+    more = [f"and {len(found) - MOST_ERRORS:,} more"] if len(found) > MOST_ERRORS else []
+    return RecipeError("\n  ".join([f"{len(found):,} things are wrong", *texts, *more]))
 
 
 def _find_line(source: Source | None, path: KeyPath) -> int:
@@ -81,10 +81,11 @@ def _describe(item: Any, model: type[BaseModel]) -> str:
         if close:
             return f"unknown key; did you mean {close[0]!r}?"
         return f"unknown key; known here: {', '.join(known)}" if known else "unknown key"
+    context = item.get("ctx") or {}  # a plugin may keep values out of its errors, and the context with them
     if kind == "value_error":
-        return str(item["ctx"]["error"])
-    if kind == "literal_error":
-        return f"must be {item['ctx']['expected']}"
+        return str(context.get("error") or item["msg"].removeprefix("Value error, "))
+    if kind == "literal_error" and "expected" in context:
+        return f"must be {context['expected']}"
     return _WORDS.get(kind) or item["msg"][:1].lower() + item["msg"][1:]
 
 

@@ -107,9 +107,15 @@ class Member(Strict):
 Assign = Literal["all", "balanced", "weighted", "routed"]
 
 
+#: Most members of a pool.
+MOST_MEMBERS = 1000
+
+
 def _check_members(members: tuple[Member, ...]) -> tuple[Member, ...]:
     if not members:
         raise ValueError("a pool needs at least one member")
+    if len(members) > MOST_MEMBERS:
+        raise ValueError(f"a pool has at most {MOST_MEMBERS:,} members, this one {len(members):,}")
     names = [member.name for member in members]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from difflib import get_close_matches
 from importlib import import_module
 from inspect import isasyncgenfunction, iscoroutinefunction
@@ -58,7 +60,8 @@ def load_plugin(manager: HookManager, record: Record, module: Any = None) -> Plu
 
 def _import_entry(record: Record) -> Any:
     module_name, _, attribute = record.module.partition(":")
-    module = import_module(module_name)
+    with redirect_stdout(sys.stderr):  # what a plugin prints must not stand in a command's output
+        module = import_module(module_name)
     return getattr(module, attribute) if attribute else module
 
 

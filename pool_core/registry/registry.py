@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from difflib import get_close_matches
 from importlib import import_module
@@ -159,7 +161,8 @@ class Registry:
             )
         module_name, _, attribute = contribution.factory.partition(":")
         try:
-            factory = getattr(import_module(module_name), attribute)
+            with redirect_stdout(sys.stderr):  # what a plugin prints must not stand in a command's output
+                factory = getattr(import_module(module_name), attribute)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
