@@ -65,14 +65,21 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:
-        # the reader of our output has gone; what is still buffered must not raise again at the end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    except SystemExit as error:  # of a plugin: the commands themselves end by returning
-        code = _explain(RuntimeError(f"something ended the process with {error.code!r}"), json="--json" in arguments)
+        code = _leave_quietly()
+    except SystemExit as error:  # of the parser, where the reader has gone, or of a plugin: commands return
+        if isinstance(error.__context__, BrokenPipeError):
+            code = _leave_quietly()
+        else:
+            code = _explain(RuntimeError(f"something ended the process with {error.code!r}"), json="--json" in arguments)
     except Exception as error:  # noqa: BLE001 - told to the person, with its traceback where it is a bug
         code = _explain(error, json="--json" in arguments)
     sys.exit(code)
+
+
+def _leave_quietly() -> int:
+    """The reader of our output has gone: what is still buffered must not raise again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def _explain(error: Exception, *, json: bool) -> int:
