@@ -70,7 +70,8 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         if isinstance(error.__context__, BrokenPipeError):
             code = _leave_quietly()
         else:
-            code = _explain(RuntimeError(f"something ended the process with {error.code!r}"), json="--json" in arguments)
+            ended = RuntimeError(f"something ended the process with {error.code!r}")
+            code = _explain(ended, json="--json" in arguments)
     except Exception as error:  # noqa: BLE001 - told to the person, with its traceback where it is a bug
         code = _explain(error, json="--json" in arguments)
     sys.exit(code)
