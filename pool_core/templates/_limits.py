@@ -139,11 +139,26 @@ def admit(values: dict[str, Any]) -> Budget:
     )
 
 
+def null_error(name: str = "") -> SandboxError:
+    """Make the error for null where text is wanted: the word ``None`` in a prompt is never what is meant."""
+    shown = name or "value"
+    return SandboxError(
+        f"{name!r} is null" if name else "a value that is to become text is null",
+        f"Where a gap is meant, write {{{{ {shown} or '' }}}} or {{{{ {shown}|default('', true) }}}}.",
+    )
+
+
 def to_text(value: Any) -> str:
-    """Write a plain value the way that ``{{ value }}`` shows it."""
+    """Write a plain value the way that ``{{ value }}`` shows it.
+
+    Raises:
+        SandboxError: the value is null.
+    """
     kind = type(value)
     if kind is str:
         return value  # type: ignore[no-any-return]
+    if value is None:
+        raise null_error()
     if kind in _SCALARS:
         return str(value)
     # an escaped character takes up to ten characters

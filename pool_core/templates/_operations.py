@@ -6,7 +6,16 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from pool_core.templates._limits import MAX_INT_BITS, STEP, SandboxError, foreign_error, spend, to_text, weigh
+from pool_core.templates._limits import (
+    MAX_INT_BITS,
+    STEP,
+    SandboxError,
+    foreign_error,
+    null_error,
+    spend,
+    to_text,
+    weigh,
+)
 
 _NUMBERS: Final = frozenset({int, float, bool})
 _WHOLE: Final = frozenset({int, bool})
@@ -119,6 +128,13 @@ def expect_key(key: Any) -> str:
     raise SandboxError(f"a mapping's key has to be text and not {type(key).__name__}")
 
 
+def show(value: Any, name: str) -> Any:
+    """Pass on what an output shows. Raises `SandboxError` with the name of a value that is null."""
+    if value is None:
+        raise null_error(name)
+    return value
+
+
 def join_texts(values: Sequence[Any]) -> str:
     """Put values together as text: the operator ``~``."""
     return join_buffer([to_text(value) for value in values])
@@ -175,4 +191,5 @@ OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
     "do slice": take_slice,
     "do iterate": iterate,
     "do key": expect_key,
+    "do show": show,
 }

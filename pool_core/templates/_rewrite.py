@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
-from jinja2 import Environment, nodes
+from jinja2 import Environment, meta, nodes
 from jinja2.exceptions import TemplateAssertionError
 from jinja2.visitor import NodeTransformer
 
@@ -33,6 +33,13 @@ _WORDS: Final[dict[type[nodes.Node], str]] = {
     nodes.Scope: "autoescape",
     nodes.ScopedEvalContextModifier: "autoescape",
     nodes.NSRef: "namespace",
+}
+
+
+#: Filters and tests of a variable that may be missing.
+_OPTIONAL: Final[dict[type[nodes.Node], frozenset[str]]] = {
+    nodes.Filter: frozenset({"default", "d"}),
+    nodes.Test: frozenset({"defined", "undefined"}),
 }
 
 
@@ -96,15 +103,38 @@ def _is_callable(called: nodes.Expr, environment: Environment) -> bool:
 
 
 def rewrite(tree: nodes.Template, environment: Environment) -> nodes.Template:
-    """Make every loop, comparison, ``~``, slice and mapping of ``tree`` go through its counted operation."""
+    """Make all that ``tree`` does with values go through the operations, which count work and name what is null."""
     rewritten: nodes.Template = _Rewriter(environment).visit(tree)
     return rewritten
+
+
+def find_names(tree: nodes.Template) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The variables that ``tree`` takes, and those of them that it needs; both sorted. ``tree`` is used up.
+
+    A variable that stands nowhere but under ``default`` or ``is defined`` is taken and not needed.
+    """
+    taken = meta.find_undeclared_variables(tree)
+    for node in tree.find_all((nodes.Filter, nodes.Test)):
+        if node.name in _OPTIONAL[type(node)] and isinstance(node.node, nodes.Name):
+            node.node = nodes.Const(None, lineno=node.lineno, environment=node.environment)
+    return tuple(sorted(taken)), tuple(sorted(meta.find_undeclared_variables(tree)))
+
+
+def _name(node: nodes.Expr) -> str:
+    """How a source writes a variable or a key of one; empty for all else."""
+    match node:
+        case nodes.Name(name=name):
+            return str(name)
+        case nodes.Getattr(node=owner, attr=attr):
+            return f"{start}.{attr}" if (start := _name(owner)) else ""
+    return ""
 
 
 class _Rewriter(NodeTransformer):
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         self._visitors: dict[type[nodes.Node], Callable[..., nodes.Node]] = {
+            nodes.Output: self._name_outputs,
             nodes.For: self._count_loop,
             nodes.Compare: self._count_comparison,
             nodes.Concat: self._count_join,
@@ -122,6 +152,15 @@ class _Rewriter(NodeTransformer):
 
     def _make(self, kind: type[NodeT], *fields: Any, like: nodes.Node) -> NodeT:
         return kind(*fields, lineno=like.lineno, environment=self.environment)
+
+    def _name_outputs(self, node: nodes.Output) -> nodes.Node:
+        names = [_name(output) for output in node.nodes]
+        self.generic_visit(node)
+        node.nodes = [
+            self._apply("do show", output, self._make(nodes.Const, name, like=output)) if name else output
+            for output, name in zip(node.nodes, names, strict=True)
+        ]
+        return node
 
     def _count_loop(self, node: nodes.For) -> nodes.Node:
         weight = 1 + sum(1 for _ in node.find_all(nodes.Node))

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from jinja2 import Template as JinjaTemplate
 from jinja2 import TemplateError as JinjaError
-from jinja2 import TemplateSyntaxError, UndefinedError, meta, nodes
+from jinja2 import TemplateSyntaxError, UndefinedError, nodes
 from jinja2.parser import Parser
 
 from pool_core.errors import TemplateError
 from pool_core.templates._limits import BUDGET, MAX_OUTPUT, MAX_SOURCE, SandboxError, admit, weigh
-from pool_core.templates._rewrite import check, rewrite
+from pool_core.templates._rewrite import check, find_names, rewrite
 from pool_core.templates._sandbox import CHATS, PROMPTS, Sandbox
 
 _MAX_MESSAGE: Final = 300
@@ -43,14 +43,17 @@ class Template:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The variables that the template takes, sorted: the columns it needs."""
+        """The variables that the template needs, sorted: the columns that a row must have.
+
+        One that stands only under ``default`` or ``is defined`` is not among them; it may be missing.
+        """
         return self._compiled.names
 
     def render(self, values: Mapping[str, Any]) -> str:
-        """Make the text. Only the values of `names` are looked at; they are plain JSON values.
+        """Make the text. Only values of variables that the template has are looked at; they are plain JSON values.
 
         Raises:
-            TemplateError: a variable is missing, a value does not suit, or a limit is passed.
+            TemplateError: a variable is missing, what is shown is null, a value does not suit, or a limit is passed.
         """
         text = _join_pieces(self._compiled.pieces, values)
         return self._compiled.run(values, _collect) if text is None else text
@@ -69,7 +72,7 @@ class Expression:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The variables that the expression takes, sorted."""
+        """The variables that the expression needs, sorted. One only under ``default`` or ``is defined`` is not."""
         return self._compiled.names
 
     def evaluate(self, values: Mapping[str, Any]) -> Any:
@@ -97,9 +100,10 @@ class _Compiled:
         try:
             tree = parse(source, sandbox)
             check(tree, sandbox)
-            self.names = tuple(sorted(meta.find_undeclared_variables(tree)))
             self.pieces = _read_pieces(tree, sandbox)
-            self.template: JinjaTemplate = sandbox.from_string(rewrite(tree, sandbox))
+            tree = rewrite(tree, sandbox)
+            self.template: JinjaTemplate = sandbox.from_string(tree)
+            self.taken, self.names = find_names(tree)
         except TemplateSyntaxError as error:
             raise TemplateError(_clip(error.message or ""), where=self._place(error.lineno)) from error
         except (RecursionError, MemoryError) as error:
@@ -111,7 +115,7 @@ class _Compiled:
 
     def run(self, values: Mapping[str, Any], finish: Callable[[JinjaTemplate, dict[str, Any]], Any]) -> Any:
         """Set up the budget and let ``finish`` render. Whatever is the template's fault is a `TemplateError`."""
-        chosen = {name: values[name] for name in self.names if name in values}
+        chosen = {name: values[name] for name in self.taken if name in values}
         token = None
         try:
             token = BUDGET.set(admit(chosen))

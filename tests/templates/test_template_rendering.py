@@ -31,7 +31,7 @@ LIKE_JINJA = [
     "",
     "plain text only",
     "Hello {{ name }}!",
-    "{{ name }}{{ n }}{{ ratio }}{{ flag }}{{ nothing }}",
+    "{{ name }}{{ n }}{{ ratio }}{{ flag }}{{ [nothing] }}",
     "{{ xs }} {{ docs }}",
     "ends with a newline\n",
     "{{ name }}\n",
@@ -55,7 +55,7 @@ LIKE_JINJA = [
     "{% with x = n, y = 2 %}{{ x - y }}{% endwith %}",
     "{% filter upper %}{{ name }} and more{% endfilter %}",
     "a\n  {%- if flag %}\n  b\n  {%- endif -%}\n c",
-    "{{ name ~ n ~ nothing }}{{ 'a' + 'b' }}{{ xs + [4] }}{{ 'ab' * 2 }}{{ [0] * 2 }}",
+    "{{ name ~ n ~ ratio }}{{ 'a' + 'b' }}{{ xs + [4] }}{{ 'ab' * 2 }}{{ [0] * 2 }}",
     "{{ n // 2 }} {{ n / 2 }} {{ n % 4 }} {{ 2 ** 10 }} {{ -n }} {{ +n }} {{ 2 ** -1 }}",
     "{{ xs[0] }}{{ xs[-1] }}{{ xs[1:] }}{{ name[:2] }}{{ name[::-1] }}{{ name[0] }}{{ docs.0.text }}",
     "{{ {'a': 1, 'b': [2]} }}{{ (1, 2) }}{{ [] }}{{ 'yes' if flag else 'no' }}",
@@ -63,7 +63,8 @@ LIKE_JINJA = [
     "{{ 'a,b,c'.split(',', 1) }}{{ 'a\nb'.splitlines() }}{{ 'pre-x'.removeprefix('pre-') }}{{ 'xxa'.lstrip('x') }}",
     "{{ name.startswith('a') }}{{ name.endswith(suffix='x') if false else '' }}{{ xs.index(2) }}{{ xs.count(1) }}",
     "{{ docs[0].get('text') }}{{ docs[0].get('no', 'd') }}{{ docs[0].keys()|list }}{{ docs[0].values()|list|length }}",
-    "{{ missing|default('d') }}{{ missing|d('e') }}{{ ''|default('f', true) }}{{ nothing|default('g') }}",
+    "{{ missing|default('d') }}{{ missing|d('e') }}{{ ''|default('f', true) }}{{ nothing|d('g', true) }}",
+    "{{ nothing or 'h' }}",
     "{{ missing is defined }}{{ missing is undefined }}{{ name is defined }}",
     "{{ name is string }}{{ n is number }}{{ n is integer }}{{ ratio is float }}{{ xs is sequence }}{{ d is mapping }}",
     "{{ nothing is none }}{{ flag is true }}{{ flag is false }}{{ n is odd }}{{ n is even }}{{ n is divisibleby 7 }}",
@@ -101,11 +102,58 @@ def test_ordinary_templates_give_what_jinja_gives(source: str) -> None:
         ("{{ [1, {'a': none}]|tojson(indent=2) }}", json.dumps([1, {"a": None}], indent=2)),
         ("{{ 'a' if false }}|", "|"),
         ("{{ '<b>' }}{{ html }}", "<b><i>"),
-        ("{{ none_value }}", "None"),
     ],
 )
 def test_where_it_differs_from_jinja_on_purpose(source: str, expected: str) -> None:
-    assert Template(source).render({**VALUES, "html": "<i>", "none_value": None}) == expected
+    assert Template(source).render({**VALUES, "html": "<i>"}) == expected
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ x }}", "a {{ x }}", "{{ x }}{{ 1 }}", "{% if true %}{{ x }}{% endif %}", "{{ x|default('') }}"]
+)
+@pytest.mark.parametrize("chat", [False, True])
+def test_null_is_never_shown(source: str, chat: bool) -> None:
+    with pytest.raises(TemplateError, match=" is null"):
+        Template(source, chat=chat).render({"x": None})
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("a\n{{ instruction }}", "instruction"),
+        ("a\n{{ instruction }}{{ range(2) }}", "instruction"),
+        ("a\n{% set b %}{{ doc.title }}{% endset %}", "doc.title"),
+    ],
+)
+def test_what_is_null_is_named_with_its_line(source: str, name: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        Template(source, where="template").render({"instruction": None, "doc": {"title": None}})
+    assert str(caught.value) == (
+        f"template, line 2: {name!r} is null\n"
+        f"  Where a gap is meant, write {{{{ {name} or '' }}}} or {{{{ {name}|default('', true) }}}}."
+    )
+
+
+@pytest.mark.parametrize(
+    "shown",
+    ["none", "x ~ 'a'", "x|trim", "x|upper", "x|string", "x|replace('a', 'b')", "[x]|join", "x if true", "xs[0]"],
+)
+def test_null_becomes_no_text_on_the_way_either(shown: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        Template(f"{{{{ {shown} }}}}").render({"x": None, "xs": [None]})
+    assert str(caught.value) == (
+        "line 1: a value that is to become text is null\n"
+        "  Where a gap is meant, write {{ value or '' }} or {{ value|default('', true) }}."
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["{{ x or '-' }}", "{{ x|default('-', true) }}", "{{ x|d('-', true) }}", "{{ '-' if x is none else x }}"],
+)
+def test_a_gap_is_written_where_it_is_meant(source: str) -> None:
+    assert Template(source).render({"x": None}) == "-"
+    assert Template("{{ x|tojson }}{{ [x] }}").render({"x": None}) == "null[None]"
 
 
 @given(st.lists(st.one_of(st.text(alphabet="ab \n{}%#-\\'\"é"), st.just("{{ x }}"), st.just("{{ y }}")), max_size=8))
@@ -123,10 +171,50 @@ def test_plain_templates_are_joined_to_what_jinja_gives(pieces: list[str]) -> No
 
 
 def test_names_are_the_undeclared_variables_sorted() -> None:
-    source = "{% set z = b %}{% for x in a %}{{ x }}{{ loop.index }}{{ range(2) }}{{ z }}{% endfor %}{{ c is defined }}"
+    source = "{% set z = b %}{% for x in a %}{{ x }}{{ loop.index }}{{ range(2) }}{{ z }}{% endfor %}{{ c }}"
     assert Template(source).names == ("a", "b", "c")
     assert Template("no variables").names == ()
     assert Expression("source == 'code' and n > limit").names == ("limit", "n", "source")
+
+
+@pytest.mark.parametrize("optional", ["hint|default('-')", "hint|d('-')", "hint|default('-')|trim"])
+def test_a_column_with_a_default_may_be_missing(optional: str) -> None:
+    template = Template(f"{{{{ a }}}}{{{{ {optional} }}}}")
+    assert template.names == ("a",)
+    assert template.render({"a": "x"}) == "x-"
+    assert template.render({"a": "x", "hint": "y"}) == "xy"
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("a is defined", ()),
+        ("a is undefined or a is not defined", ()),
+        ("a is defined and a", ("a",)),
+        ("a|default(b)", ("b",)),
+        ("a.b|default('')", ("a",)),
+        ("(a or b)|default('')", ("a", "b")),
+        ("a is none", ("a",)),
+        ("a|trim|default('')", ("a",)),
+    ],
+)
+def test_names_are_those_that_may_not_be_missing(source: str, names: tuple[str, ...]) -> None:
+    assert Expression(source).names == names
+    assert Template(f"{{% if {source} %}}x{{% endif %}}").names == names
+
+
+def test_a_test_for_a_column_sees_whether_it_is_there() -> None:
+    for value in ("x", None, 0):
+        assert Expression("a is defined").test({"a": value})
+        assert not Expression("a is undefined").test({"a": value})
+    assert not Expression("a is defined").test({})
+    assert Expression("a|default(3)").evaluate({"a": 4}) == 4
+
+
+def test_a_missing_column_is_named_without_those_that_may_be_missing() -> None:
+    with pytest.raises(TemplateError) as caught:
+        Template("{{ b|default('') }}{{ a }}").render({})
+    assert str(caught.value) == "line 1: 'a' is undefined\n  Missing: a. Given: nothing."
 
 
 def test_only_the_values_it_needs_are_looked_at() -> None:

@@ -56,9 +56,26 @@ def test_its_hook_acts_on_every_plan():
     assert plan.compatible
 
 
+def copy_example(source, target):
+    """Copy the recipe and what it reads; not what a run of it has left behind."""
+    for pattern in ("*.yaml", "*.jsonl"):
+        for file in source.glob(pattern):
+            if file.name != "labels.jsonl":
+                shutil.copy(file, target)
+
+
+def test_what_a_run_left_behind_is_not_copied(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    target.mkdir()
+    (source / "runs" / "labels").mkdir(parents=True)
+    for name in ("labels.yaml", "texts.jsonl", "labels.jsonl"):
+        (source / name).write_text("")
+    copy_example(source, target)
+    assert sorted(path.name for path in target.iterdir()) == ["labels.yaml", "texts.jsonl"]
+
+
 def test_it_works_in_a_recipe(tmp_path):
-    for file in EXAMPLES.iterdir():
-        shutil.copy(file, tmp_path)
+    copy_example(EXAMPLES, tmp_path)
     result = run_recipe(tmp_path / "labels.yaml")
     assert result.summary.status == "complete"
     labels = [[part["label"] for part in row["generations"]] for row in result.rows()]

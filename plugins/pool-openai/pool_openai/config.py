@@ -63,7 +63,7 @@ class OpenAIConfig(PluginConfig):
     organization: str | None = Field(default=None, description="Value of the header OpenAI-Organization.")
     headers: dict[str, str] = Field(default={}, description="More headers of each request. Never secrets.")
     extra: dict[str, Any] = Field(
-        default={}, description="More fields of the request's body, as the server knows them."
+        default={}, description="More fields of the request's body, as the server knows them. Never secrets."
     )
     connect_timeout: Seconds = Field(default=5.0, description="Longest time that a connection may take, in seconds.")
     max_answer_bytes: int = Field(
@@ -168,6 +168,9 @@ class OpenAIConfig(PluginConfig):
         for name in RESERVED:
             if name in value:
                 raise ValueError(f"extra cannot set {name}: the backend does")
+        for name in value:
+            if _SECRET_HEADER.search(name.lower().replace("_", "-")):
+                raise ValueError(f"the field {name} of extra carries a secret; use api_key")
         try:
             json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
         except (TypeError, ValueError, RecursionError):

@@ -163,6 +163,18 @@ def test_extra_leaves_the_backends_fields_alone(name):
     assert f"extra cannot set {name}: the backend does" in refuse(extra={name: 1})
 
 
+@pytest.mark.parametrize(
+    "name", ["api_key", "API_KEY", "api-key", "apikey", "Authorization", "access_token", "auth_token", "client_secret"]
+)
+def test_extra_fields_with_secrets_are_refused(name):
+    assert f"the field {name} of extra carries a secret; use api_key" in refuse(extra={name: "CANARY"})
+
+
+def test_extra_fields_about_tokens_are_no_secrets():
+    extra = {"max_completion_tokens": 9, "skip_special_tokens": True, "stop_token_ids": [1]}
+    assert OpenAIConfig(model="m", extra=extra).extra == extra
+
+
 @pytest.mark.parametrize("value", [float("nan"), {"a": [float("inf")]}, object(), "\ud800", {1, 2}])
 def test_extra_is_plain_json(value):
     assert "extra must be plain JSON" in refuse(extra={"a": value})

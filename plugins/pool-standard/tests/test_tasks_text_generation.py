@@ -28,6 +28,21 @@ def test_both_templates_give_inputs() -> None:
     assert prompt.messages == (Message("system", "Be brief. B"), Message("user", "BA"))
 
 
+def test_a_column_that_is_null_is_not_asked_with() -> None:
+    with pytest.raises(TemplateError) as caught:
+        make().render({"instruction": None})
+    assert caught.value.message == "'instruction' is null"
+    assert caught.value.where == "template, line 1"
+    assert make(template="{{ instruction or '' }}").render({"instruction": None}).messages == (Message("user", ""),)
+
+
+def test_a_column_with_a_default_is_no_input() -> None:
+    task = make(template="{{ instruction }}{{ hint|default('') }}")
+    assert task.inputs == ("instruction",)
+    assert task.render({"instruction": "x"}).messages == (Message("user", "x"),)
+    assert task.render({"instruction": "x", "hint": "y"}).messages == (Message("user", "xy"),)
+
+
 @pytest.mark.parametrize("system_prompt", [None, "", "{{ s }}"])
 def test_an_empty_system_prompt_is_no_message(system_prompt: str | None) -> None:
     prompt = make(system_prompt=system_prompt).render({"instruction": "x", "s": ""})
