@@ -6,6 +6,8 @@ Python interface are both thin layers over it.
 
 from __future__ import annotations
 
+import os
+import shlex
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -19,8 +21,9 @@ from pool_core.data.identify import identify_rows
 from pool_core.data.records import RunInfo, read_run_info
 from pool_core.engine.events import RunFinished, RunStarted
 from pool_core.engine.run import Engine
-from pool_core.errors import IncompatibleError, RecipeError
+from pool_core.errors import IncompatibleError, PoolError, RecipeError, UsageError
 from pool_core.interfaces.encoding import encode_document
+from pool_core.plan.judge import is_same_file
 from pool_core.plan.model import Plan
 from pool_core.plan.resolve import Resolver
 from pool_core.recipe.models import Output
@@ -34,6 +37,10 @@ __all__ = ["Watch", "choose_run_dir", "export", "run_plan"]
 Watch: TypeAlias = Callable[[Engine], AbstractAsyncContextManager[None]]
 
 STAGE = "pool"
+
+#: The name that the store's files begin with, and what else a run keeps in its directory.
+_STORE_FILES = "run.sqlite"
+_OWN_FILES = (_STORE_FILES, "lock", "owner.json", "plan.json", "report.json")
 
 
 def choose_run_dir(recipe: Path) -> Path:
@@ -52,11 +59,16 @@ async def run_plan(
 
     Raises:
         IncompatibleError: the plan has findings of level error; nothing was asked.
-        RowsError, StoreError: the rows cannot be read, the run directory cannot be used.
+        UsageError: the output is a file of the run directory itself; nothing was asked.
+        RowsError, StoreError: the rows cannot be read, the run directory cannot be used, or the merged
+            file cannot be written: then the run has ended and been told of all the same.
     """
     refuse_incompatible(plan)
     if plan.rows is None:
         raise RecipeError("the recipe has no rows", hint="write `rows: FILE`, or give --rows FILE")
+    wanted = plan.recipe.output if output else None
+    if wanted is not None:
+        _refuse_own_files(plan.folder / wanted.path, run_dir)
     started = time.monotonic()
     notes: list[str] = []
     with Store.open(run_dir) as store:
@@ -75,7 +87,14 @@ async def run_plan(
                 await engine.run()
         finally:
             store.writer.close()
-        path = _write_output(store, plan, registry) if output and plan.recipe.output is not None else None
+        path: Path | None = None
+        failure: Exception | None = None
+        try:
+            if wanted is not None:
+                path = export(store, registry, wanted, plan.folder)[0]
+        except Exception as error:  # noqa: BLE001 - raised below, when the end of the run is told
+            failure = error
+            notes.append(f"the output was not written: {error.message if isinstance(error, PoolError) else error}")
         summary = summarize_run(
             engine.progress,
             interrupted=engine.stopped,
@@ -99,7 +118,17 @@ async def run_plan(
         if len(notes) > told:
             summary = replace(summary, notes=(*summary.notes, *notes[told:]))
             _write_report(summary)
+    if failure is not None:
+        raise _add_hint(failure, run_dir)
     return summary
+
+
+def _add_hint(error: Exception, run_dir: Path) -> Exception:
+    """Say how to get at the answers of a run whose merged file could not be written."""
+    if isinstance(error, PoolError) and "pool export" not in error.hint:
+        way = f"the answers are safe in the run: pool export {shlex.quote(str(run_dir))} --layout long"
+        error.hint = f"{error.hint}; {way}" if error.hint else way
+    return error
 
 
 def _write_report(summary: RunSummary) -> None:
@@ -123,16 +152,28 @@ def export(store: Store, registry: Registry, output: Output, folder: Path) -> tu
 
     Returns:
         The file and its number of records.
+
+    Raises:
+        UsageError: the file is one of the run directory itself.
+        RowsError, StoreError: see `export_run`.
     """
+    _refuse_own_files(folder / output.path, store.folder)
     info = read_run_info(store)
     writer, config = Resolver(registry, None).resolve_writer(output)
     path = folder / output.path
     return path, export_run(store, info, path, writer, config, output.layout, raw=output.raw)
 
 
-def _write_output(store: Store, plan: Plan, registry: Registry) -> Path:
-    assert plan.recipe.output is not None
-    return export(store, registry, plan.recipe.output, plan.folder)[0]
+def _refuse_own_files(path: Path, run_dir: Path) -> None:
+    """Raise `UsageError` where writing ``path`` would destroy what the run keeps in its directory."""
+    folder, name = os.path.split(os.path.realpath(path))
+    beside_store = folder == os.path.realpath(run_dir) and name.startswith(_STORE_FILES)
+    if beside_store or any(is_same_file(path, run_dir / own) for own in _OWN_FILES):
+        raise UsageError(
+            f"the output would take the place of the run's own {name!r}",
+            where=str(path),
+            hint="give the output another name, or another folder than the run directory",
+        )
 
 
 def _keep_run_info(store: Store, plan: Plan, engine: Engine, keys: list[int]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
@@ -18,15 +19,26 @@ from pool_core import Member, Pool
 from pool_core.api import Contribution, hookimpl
 from pool_core.engine import work as work_module
 from pool_core.engine.work import WorkList
-from pool_core.errors import BackendError, IncompatibleError, RecipeError, RowsError, RunLockedError
+from pool_core.errors import (
+    BackendError,
+    IncompatibleError,
+    RecipeError,
+    RowsError,
+    RunLockedError,
+    StoreError,
+    UsageError,
+)
 from pool_core.interfaces.values import Answer, Cause, Finding
-from pool_core.job import choose_run_dir, run_plan
+from pool_core.job import choose_run_dir, export, run_plan
 from pool_core.plan.build import make_plan
-from pool_core.recipe.models import Recipe
+from pool_core.plan.rows import MemoryRows
+from pool_core.recipe.models import Output, Recipe
+from pool_core.recipe.yaml_source import Source
 from pool_core.registry.loading import load_plugin
 from pool_core.registry.records import Record
 from pool_core.store.store import Store
 from pool_core.testing.scripted import EchoConfig, EchoTask, ScriptedBackend, ScriptedConfig, make_registry
+from pool_core.testing.scripted_plugin import JsonWriter, ScriptedPlugin
 from pool_core.testing.virtual_time import run_virtual
 
 
@@ -553,3 +565,88 @@ def test_an_error_in_the_rows_leaves_the_run_as_it_was(world):
         world.run([world.make_member("a")], [{"id": "new", "text": "x"}, ROWS[0], ROWS[0]], id_column="id")
     world.run([world.make_member("a")], ROWS, id_column="id")
     assert world.asked == []
+
+
+# The output
+
+
+def plan_output(path, replies, *, rows=({"text": "x"},), listener=None):
+    """A plan that writes ``path``, and its registry."""
+    registry = make_registry()
+    registry.register(ScriptedPlugin(), name="scripted")
+    if listener is not None:
+        registry.register(listener, name="listener")
+    backend = ScriptedBackend(lambda request: replies.append(request) or "yes")
+    pool = Pool(members=[Member(name="a", backend=backend, task=EchoTask())], policies=())
+    recipe = Recipe(pool=pool, output={"path": path, "writer": "json"})
+    return make_plan(recipe, registry, rows=MemoryRows(list(rows), None)), registry
+
+
+@pytest.mark.parametrize(
+    "name", ["run.sqlite", "run.sqlite-wal", "run.sqlite-journal", "lock", "owner.json", "plan.json", "report.json"]
+)
+def test_an_output_in_the_place_of_what_the_run_keeps_is_refused_before_anything_is_asked(name, tmp_path):
+    path, run_dir, asked = tmp_path / "else" / ".." / "run" / name, tmp_path / "run", []
+    plan, registry = plan_output(path, asked)
+    with pytest.raises(UsageError) as caught:
+        asyncio.run(run_plan(plan, registry, run_dir))
+    assert str(caught.value) == (
+        f"{path}: the output would take the place of the run's own {name!r}\n"
+        "  give the output another name, or another folder than the run directory"
+    )
+    assert (asked, run_dir.exists()) == ([], False)
+
+
+def test_an_export_in_the_place_of_what_the_run_keeps_is_refused(tmp_path):
+    plan, registry = plan_output("run/merged.json", [])
+    plan = replace(plan, source=Source(tmp_path / "recipe.yaml"))
+    run_dir = tmp_path / "run"
+    asyncio.run(run_plan(plan, registry, run_dir))  # a file of another name may stand there
+    (tmp_path / "link.json").symlink_to(run_dir / "report.json")
+    before = (run_dir / "run.sqlite").read_bytes()
+    with Store.read(run_dir) as store:
+        for path in ("run/run.sqlite", "link.json"):
+            with pytest.raises(UsageError, match="would take the place of the run's own"):
+                export(store, registry, Output(path=path, writer="json"), tmp_path)
+    assert (run_dir / "run.sqlite").read_bytes() == before
+    assert len(json.loads((run_dir / "merged.json").read_text())) == 1
+
+
+def test_a_late_column_that_the_output_takes_is_refused_before_anything_is_asked(tmp_path):
+    rows = [*({"text": str(number)} for number in range(150)), {"text": "x", "generations": 1}]
+    asked = []
+    plan, registry = plan_output(tmp_path / "out.json", asked, rows=rows)
+    with pytest.raises(RowsError, match="rows: row 151: the row has a column 'generations'"):
+        asyncio.run(run_plan(plan, registry, tmp_path / "run"))
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RowsError("it does not fit"), "it does not fit\n  {}"),
+        (RowsError("it does not fit", hint="mend it"), "it does not fit\n  mend it; {}"),
+        (OSError(28, "No space left"), "{path}: the output cannot be written: No space left\n  {mend}"),
+        (ValueError("broke"), "broke"),
+    ],
+)
+def test_a_run_whose_output_cannot_be_written_ends_as_any_other(error, told, tmp_path, monkeypatch):
+    def write(self, records, schema):
+        raise error
+
+    monkeypatch.setattr(JsonWriter, "write", write)
+    listener = Listener()
+    plan, registry = plan_output(tmp_path / "out.json", [], listener=listener)
+    run_dir = tmp_path / "run"
+    with pytest.raises((RowsError, StoreError, ValueError)) as caught:
+        asyncio.run(run_plan(plan, registry, run_dir))
+    assert str(caught.value) == told.format(
+        f"the answers are safe in the run: pool export {run_dir} --layout long",
+        path=tmp_path / "out.json",
+        mend=f"the answers are safe in the run; mend it and write the file with: pool export {run_dir}",
+    )
+    report = json.loads((run_dir / "report.json").read_text())
+    reason = {OSError: "the output cannot be written: No space left"}.get(type(error), str(error).split("\n")[0])
+    assert (report["status"], report["output"]) == ("complete", None)
+    assert report["notes"] == [f"the output was not written: {reason}"]
+    assert [run.status for run in listener.finished] == ["complete"]

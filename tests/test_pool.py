@@ -391,7 +391,7 @@ async def answer(request):
     asked = read_asked(tmp_path)
     assert (found["status"], found["ok"]) == ("interrupted", len(asked) - 1)
     with Store.read(tmp_path / "run") as store:
-        assert sum(line.cells for line in store.summarize()) == len(asked) - 1
+        assert store._connection.execute("SELECT count(*) FROM cells").fetchone()[0] == len(asked) - 1
 
 
 def test_a_third_interrupt_leaves_a_run_that_cannot_stop(tmp_path):

@@ -35,27 +35,27 @@ def export_run(
         RowsError: a row has a column that the layout writes itself.
     """
     fields = {name: msgspec.convert(type_, FieldType) for name, type_ in info.fields.items()}
-    generations = read_generations(store, info, raw=raw)  # first: from here on, all is read as it is now
-    columns = merge_columns(decode_json(row.data) for row in store.iterate_rows()) if layout != "long" else {}
-    schema = make_schema(layout, columns, fields, raw=raw)
-    names = [*make_schema("long", {}, fields, raw=raw)][1:]
-    records = arrange(layout, generations, names)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        count = writer(temporary, config).write(records, schema)
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        raise StoreError(
-            f"the output cannot be written: {error.strerror or error}",
-            where=str(path),
-            hint=f"the answers are safe in the run; mend it and write the file with: pool export {store.folder}",
-        ) from error
-    finally:
-        with suppress(OSError):  # where there is nothing to remove, that is not what went wrong
-            temporary.unlink()
+    with store.freeze():  # the columns and the records are of one moment
+        columns = merge_columns(decode_json(row.data) for row in store.iterate_rows()) if layout != "long" else {}
+        schema = make_schema(layout, columns, fields, raw=raw)
+        names = [*make_schema("long", {}, fields, raw=raw)][1:]
+        records = arrange(layout, read_generations(store, info, raw=raw), names)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            count = writer(temporary, config).write(records, schema)
+            _sync(temporary)
+            temporary.replace(path)
+            _sync(path.parent)
+        except OSError as error:
+            raise StoreError(
+                f"the output cannot be written: {error.strerror or error}",
+                where=str(path),
+                hint=f"the answers are safe in the run; mend it and write the file with: pool export {store.folder}",
+            ) from error
+        finally:
+            with suppress(OSError):  # where there is nothing to remove, that is not what went wrong
+                temporary.unlink()
     return count
 
 

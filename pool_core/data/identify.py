@@ -11,6 +11,7 @@ import msgspec
 from pool_core.errors import RowsError
 from pool_core.interfaces.encoding import decode_json
 from pool_core.interfaces.values import Row
+from pool_core.plan.judge import list_taken
 from pool_core.plan.model import Plan
 from pool_core.plan.rows import encode_row
 from pool_core.store.records import NewRow
@@ -27,13 +28,22 @@ def identify_rows(plan: Plan) -> Iterator[NewRow]:
     occurs again: equal rows are different rows, each with answers of its own.
 
     Raises:
-        RowsError: a row cannot be read, has no usable id, or holds what is no plain JSON value.
+        RowsError: a row cannot be read, has no usable id, has a column that the output's layout writes
+            itself, or holds what is no plain JSON value.
     """
     source = plan.rows
     assert source is not None
+    output = plan.recipe.output
+    taken = list_taken(output, plan.schema) if output is not None else frozenset()
     seen: dict[bytes, int] = {}
     for position, (place, row) in enumerate(source.read()):
         data = encode_row(row, f"{source.name}: {place}")
+        if output is not None and not taken.isdisjoint(row):
+            raise RowsError(
+                f"the row has a column {min(taken & row.keys())!r}, which the layout {output.layout!r} writes itself",
+                where=f"{source.name}: {place}",
+                hint="rename the column, or choose another layout, such as `long`",
+            )
         if source.id_column is None:
             row_id = _identify_by_content(row, data, seen)
         else:

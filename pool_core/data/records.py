@@ -55,13 +55,13 @@ Generation = dict[str, Any]
 def read_generations(store: Store, info: RunInfo, *, raw: bool = False) -> Iterator[tuple[StoredRow, list[Generation]]]:
     """Each row with one generation per assigned sample, whatever became of it: lists never shift.
 
-    All of it is as it was at this call, also while a run goes on.
+    All of it is as it was when the first row is read, also while a run goes on.
     """
-    rows = store.iterate_rows()
     known = {member.key: member for member in info.members}
-    # The rows decide who is there and in which order: ``info`` may be of the run before.
-    members = [known.get(key) or MemberInfo(name, None, None, key) for key, name in store.read_members()]
-    return _walk_rows(store, rows, members, list(info.fields), raw)
+    with store.freeze():
+        # The rows decide who is there and in which order: ``info`` may be of the run before.
+        members = [known.get(key) or MemberInfo(name, None, None, key) for key, name in store.read_members()]
+        yield from _walk_rows(store, store.iterate_rows(), members, list(info.fields), raw)
 
 
 def _walk_rows(

@@ -36,6 +36,8 @@ class MemberSignature:
     sources: Mapping[str, str]
     #: Columns of the rows and their types, as far as they were looked at; None when no rows are known.
     columns: Mapping[str, FieldType] | None = None
+    #: Whether all rows were looked at; if not, later ones may have more columns.
+    columns_complete: bool = True
 
 
 class Policy(ABC, Generic[ConfigT]):

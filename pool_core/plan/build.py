@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pool_core.errors import RecipeError, RowsError, TemplateError
@@ -16,7 +17,7 @@ from pool_core.plan.fingerprint import fingerprint_parsing, fingerprint_requests
 from pool_core.plan.judge import check_members, check_output, check_pool, run_policies
 from pool_core.plan.model import Plan, PlannedMember
 from pool_core.plan.resolve import Resolver
-from pool_core.plan.rows import RowSource, merge_columns, take_sample
+from pool_core.plan.rows import FileRows, RowSource, merge_columns, take_sample
 from pool_core.recipe.locate import locate
 from pool_core.recipe.models import Member, Recipe
 from pool_core.recipe.yaml_source import KeyPath, Source
@@ -44,22 +45,28 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
     resolver = Resolver(registry, source)
     if rows is None and recipe.rows is not None:
         rows = resolver.resolve_rows(recipe.rows)
-    sample = take_sample(rows) if rows is not None else []
+    sample, complete = take_sample(rows) if rows is not None else ([], True)
     columns = merge_columns(sample) if rows is not None else None
     if rows is not None and rows.id_column is not None and columns is not None and rows.id_column not in columns:
         raise RowsError(f"there is no column {rows.id_column!r}", where=rows.name, hint=f"it has: {', '.join(columns)}")
     pool = recipe.pool
-    members = tuple(_plan_member(index, member, resolver, columns) for index, member in enumerate(pool.members))
+    members = tuple(
+        _plan_member(index, member, resolver, columns, complete) for index, member in enumerate(pool.members)
+    )
     policies = [resolver.resolve_policy(use, ("pool", "policies", number)) for number, use in enumerate(pool.policies)]
     if recipe.output is not None:
         resolver.resolve_writer(recipe.output)
     signatures = [member.signature for member in members]
     schema = merge_schema(signatures)
+    inputs = {"rows": rows.reader.path} if isinstance(rows, FileRows) else {}
+    if source is not None:
+        inputs["recipe"] = source.path
+    folder = source.folder if source is not None else Path.cwd()
     findings = [
         *run_policies(policies, signatures),
-        *check_members(members, sample),
-        *check_pool(pool, members, columns),
-        *check_output(recipe.output, schema, columns),
+        *check_members(members, sample, complete=complete),
+        *check_pool(pool, members, columns, complete=complete),
+        *check_output(recipe.output, schema, columns, folder, inputs),
     ]
     plan = Plan(
         recipe=recipe,
@@ -68,6 +75,7 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
         rows=rows,
         sample=sample,
         columns=columns,
+        sample_complete=complete,
         schema=schema,
         findings=(),
         assign=make_assigner(
@@ -93,7 +101,7 @@ def merge_schema(signatures: Sequence[MemberSignature]) -> dict[str, FieldType]:
 
 
 def _plan_member(
-    index: int, member: Member, resolver: Resolver, columns: Mapping[str, FieldType] | None
+    index: int, member: Member, resolver: Resolver, columns: Mapping[str, FieldType] | None, complete: bool
 ) -> PlannedMember:
     path: KeyPath = ("pool", "members", index)
     source = resolver.source
@@ -126,7 +134,7 @@ def _plan_member(
         when=_compile_when(member, source, path),
         weight=member.weight,
         signature=MemberSignature(
-            member.name, task_name, type(task), adapter.inputs, adapter.outputs, adapter.sources, columns
+            member.name, task_name, type(task), adapter.inputs, adapter.outputs, adapter.sources, columns, complete
         ),
         ignored=ignored,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from pool_core.errors import TemplateError
 from pool_core.interfaces.policy import MemberSignature, Policy, check_findings
@@ -12,9 +14,18 @@ from pool_core.interfaces.values import Finding, Row
 from pool_core.plan.assign import MOST_SAMPLES
 from pool_core.plan.cells import make_prompt
 from pool_core.plan.model import PlannedMember
+from pool_core.plan.rows import SAMPLE_SIZE
 from pool_core.recipe.models import Output, PoolSpec
 
-__all__ = ["GENERATION_FIELDS", "check_members", "check_output", "check_pool", "run_policies"]
+__all__ = [
+    "GENERATION_FIELDS",
+    "check_members",
+    "check_output",
+    "check_pool",
+    "is_same_file",
+    "list_taken",
+    "run_policies",
+]
 
 #: What every generation carries beside the pool's own fields; ``raw`` where the recipe asks for it.
 GENERATION_FIELDS = ("member", "model", "task", "sample", "status", "cause", "message", "usage", "raw")
@@ -41,14 +52,20 @@ def run_policies(
         yield from (finding if finding.source else replace(finding, source=name) for finding in found)
 
 
-def check_members(members: Sequence[PlannedMember], sample: Sequence[Row]) -> Iterator[Finding]:
-    """What each member alone gets wrong: its prompt, its format, parameters that its backend ignores."""
+def check_members(
+    members: Sequence[PlannedMember], sample: Sequence[Row], *, complete: bool = True
+) -> Iterator[Finding]:
+    """What each member alone gets wrong: its prompt, its format, parameters that its backend ignores.
+
+    Args:
+        complete: whether ``sample`` is all rows.
+    """
     for member in members:
-        yield from _check_prompt(member, sample)
+        yield from _check_prompt(member, sample, complete)
         yield from _check_sampling(member)
 
 
-def _check_prompt(member: PlannedMember, sample: Sequence[Row]) -> Iterator[Finding]:
+def _check_prompt(member: PlannedMember, sample: Sequence[Row], complete: bool) -> Iterator[Finding]:
     takes = member.capabilities.takes
     if member.prompt_format is not None and takes == "chat":
         yield _error(
@@ -63,8 +80,14 @@ def _check_prompt(member: PlannedMember, sample: Sequence[Row]) -> Iterator[Find
     try:
         prompt = make_prompt(member, sample[0])
     except TemplateError as error:
-        yield _error(
-            member, "render", f"{member.name} cannot make a prompt of the first row: {error.message}", error.hint
+        # A column that none of the first rows has may be in later ones: then only the rows without it fail.
+        late = not complete and any(all(name not in row for row in sample) for name in member.adapter.inputs.values())
+        yield Finding(
+            "warning" if late else "error",
+            "render",
+            f"{member.name} cannot make a prompt of the first row: {error.message}",
+            (member.name,),
+            hint=error.hint,
         )
         return
     if takes == "text" and prompt.text is None:
@@ -97,9 +120,17 @@ def _check_sampling(member: PlannedMember) -> Iterator[Finding]:
 
 
 def check_pool(
-    pool: PoolSpec, members: Sequence[PlannedMember], columns: Mapping[str, FieldType] | None
+    pool: PoolSpec,
+    members: Sequence[PlannedMember],
+    columns: Mapping[str, FieldType] | None,
+    *,
+    complete: bool = True,
 ) -> Iterator[Finding]:
-    """Whether samples can be assigned as the recipe asks."""
+    """Whether samples can be assigned as the recipe asks.
+
+    Args:
+        complete: whether ``columns`` are those of all rows.
+    """
     total = len(members) if pool.samples is None else pool.samples
     if pool.assign == "all" and total % len(members):
         lower = total - total % len(members)
@@ -136,18 +167,48 @@ def check_pool(
             )
         unknown = [name for name in member.when.names if columns is not None and name not in columns]
         if unknown:
-            yield _error(
-                member,
+            yield Finding(
+                "error" if complete else "warning",
                 "when-column",
-                f"{member.name}'s `when` reads {', '.join(map(repr, unknown))}, which no row has",
-                f"the columns are {', '.join(columns or ())}",
+                f"{member.name}'s `when` reads {', '.join(map(repr, unknown))}, which "
+                + ("no row has" if complete else f"none of the first {SAMPLE_SIZE} rows has"),
+                (member.name,),
+                hint=f"the columns are {', '.join(columns or ())}"
+                + ("" if complete else "; a cell whose row lacks one that is read fails with the cause `render`"),
             )
 
 
+def list_taken(output: Output, schema: Iterable[str]) -> frozenset[str]:
+    """The names that the output's layout writes itself, which no column of the rows may have."""
+    match output.layout:
+        case "nested":
+            return frozenset({"generations"})
+        case "long":
+            return frozenset()
+        case "columns":
+            return frozenset({*GENERATION_FIELDS, *schema} - ({"raw"} - {*schema} if not output.raw else set()))
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, be it there or not yet."""
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    return one.exists() and other.exists() and one.samefile(other)
+
+
 def check_output(
-    output: Output | None, schema: Iterable[str], columns: Mapping[str, FieldType] | None
+    output: Output | None,
+    schema: Iterable[str],
+    columns: Mapping[str, FieldType] | None,
+    folder: Path,
+    inputs: Mapping[str, Path],
 ) -> Iterator[Finding]:
-    """Whether the merged file has one meaning for every name."""
+    """Whether the merged file has one meaning for every name, and a place of its own.
+
+    Args:
+        folder: where the output's relative path starts from.
+        inputs: the files that must stay, by what messages call them.
+    """
     for field in sorted(set(schema) & {"row_id", *GENERATION_FIELDS}):
         yield Finding(
             "error",
@@ -157,12 +218,17 @@ def check_output(
             hint="give it another name in the members' `outputs:`",
             fix=f"outputs: {{my_{field}: {field}}}",
         )
-    if output is None or columns is None:
+    if output is None:
         return
-    taken = {"generations"} if output.layout == "nested" else {*GENERATION_FIELDS, *schema}
-    if not output.raw:
-        taken -= {"raw"} - set(schema)
-    for name in sorted(taken & set(columns)) if output.layout != "long" else ():
+    for name, path in inputs.items():
+        if is_same_file(folder / output.path, path):
+            yield Finding(
+                "error",
+                "output-taken",
+                f"the output {str(output.path)!r} is the {name} file itself, which would be lost",
+                hint="give the output another name",
+            )
+    for name in sorted(list_taken(output, schema) & set(columns or ())):
         yield Finding(
             "error",
             "column-taken",

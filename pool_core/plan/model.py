@@ -90,6 +90,8 @@ class Plan:
     sample: Sequence[Row]
     #: Columns of the rows and their types, as far as they were looked at.
     columns: Mapping[str, FieldType] | None
+    #: Whether all rows were looked at; if not, later ones may have more columns.
+    sample_complete: bool
     #: The pool's output fields in name order and the type that holds every member's values.
     schema: Mapping[str, FieldType]
     findings: tuple[Finding, ...]

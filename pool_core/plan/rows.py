@@ -78,16 +78,16 @@ def encode_row(row: Row, where: str) -> bytes:
         ) from error
 
 
-def take_sample(source: RowSource) -> list[Row]:
-    """The first rows.
+def take_sample(source: RowSource) -> tuple[list[Row], bool]:
+    """The first rows, and whether they are all of them.
 
     Raises:
         RowsError: they cannot be read, or there is none.
     """
-    sample = [row for _, row in islice(source.read(), SAMPLE_SIZE)]
+    sample = [row for _, row in islice(source.read(), SAMPLE_SIZE + 1)]
     if not sample:
         raise RowsError("there are no rows", where=source.name, hint="a run needs at least one")
-    return sample
+    return sample[:SAMPLE_SIZE], len(sample) <= SAMPLE_SIZE
 
 
 def merge_columns(rows: Iterable[Row]) -> dict[str, FieldType]:

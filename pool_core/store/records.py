@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["CellRecord", "KnownCell", "NewAnswer", "NewRow", "StoredRow", "SummaryLine"]
+__all__ = ["CellRecord", "KnownCell", "NewAnswer", "NewRow", "StoredRow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,3 @@ class KnownCell(NamedTuple):
     cause: str
     basis: int | None
     answer: int | None
-
-
-class SummaryLine(NamedTuple):
-    """How many cells of a member ended alike, and the tokens of their answers."""
-
-    member: int
-    status: str
-    cause: str
-    cells: int
-    input_tokens: int
-    output_tokens: int

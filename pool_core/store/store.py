@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ from pool_core.errors import StoreError
 from pool_core.interfaces.encoding import decode_json, encode_json
 from pool_core.store.ingest import IngestCount, ingest_rows
 from pool_core.store.lock import RunLock
-from pool_core.store.records import CellRecord, KnownCell, NewRow, StoredRow, SummaryLine
+from pool_core.store.records import CellRecord, KnownCell, NewRow, StoredRow
 from pool_core.store.schema import SCHEMA, SCHEMA_VERSION
 from pool_core.store.writer import Writer
 
@@ -32,6 +32,7 @@ class Store:
         self.folder = folder
         self._connection = connection
         self._lock = lock
+        self._frozen = 0
         self.writer = Writer(lambda: _connect(folder / _FILE, writable=True), str(folder))
 
     @classmethod
@@ -90,6 +91,25 @@ class Store:
         if self._lock is not None:
             self._lock.release()
 
+    @contextmanager
+    def freeze(self) -> Iterator[None]:
+        """Within it, all that is read from this object is as it was on entry, whatever others write.
+
+        It may be entered again within. Meanwhile this object itself, apart from its writer, must not write.
+        """
+        self._frozen += 1
+        try:
+            if self._frozen == 1:
+                self._connection.execute("BEGIN")
+                self.get_meta("run")  # the first read fixes the moment
+            yield
+        finally:
+            self._frozen -= 1
+            if self._frozen == 0:
+                with suppress(sqlite3.ProgrammingError):  # the file was closed, which ended it
+                    if self._connection.in_transaction:
+                        self._connection.execute("COMMIT")
+
     # What the run is about
 
     def set_meta(self, name: str, value: Any) -> None:
@@ -140,9 +160,6 @@ class Store:
         names = dict(self._connection.execute("SELECT key, name FROM members"))
         return [(key, names[key]) for key in self.get_meta("members") or ()]
 
-    def count_rows(self) -> int:
-        return int(self._connection.execute("SELECT count(*) FROM rows").fetchone()[0])
-
     def count_assigned(self) -> Iterator[tuple[bytes, int]]:
         """Each assignment that occurs, and how many rows have it."""
         yield from self._connection.execute("SELECT assigned, count(*) FROM rows GROUP BY assigned")
@@ -156,11 +173,7 @@ class Store:
         return [StoredRow(*row) for row in found]
 
     def iterate_rows(self) -> Iterator[StoredRow]:
-        """All rows in input order, streaming.
-
-        The store may be written meanwhile: from this call to the last row, everything that is read
-        from this object is as it was at the call.
-        """
+        """All rows in input order, streaming. Where the store may be written meanwhile, see `freeze`."""
         found = self._connection.execute("SELECT key, position, row_id, assigned, data FROM rows ORDER BY position")
         return (StoredRow(*row) for row in found)
 
@@ -198,14 +211,6 @@ class Store:
     def read_answer(self, key: int) -> bytes:
         """The stored answer with this key."""
         return bytes(self._connection.execute("SELECT body FROM answers WHERE key = ?", (key,)).fetchone()[0])
-
-    def summarize(self) -> list[SummaryLine]:
-        """How many cells of each member ended with each status and cause."""
-        found = self._connection.execute(
-            "SELECT key >> 8 & 65535, status, cause, count(*), coalesce(sum(input_tokens), 0), "
-            "coalesce(sum(output_tokens), 0) FROM cells GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
-        )
-        return [SummaryLine(*line) for line in found]
 
     def release_answers(self, settled: Iterable[tuple[int, int]]) -> int:
         """Gather the answers that no settled cell holds, for `take_answer`. Returns their number.

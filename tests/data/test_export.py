@@ -308,6 +308,35 @@ def test_an_export_shows_one_moment(run, export, monkeypatch):
         assert pick(export(store=reader), "n") == [(9,)]
 
 
+def test_the_cells_of_the_last_row_are_of_the_same_moment(run):
+    run.start(ROWS)
+    with Store.read(run.store.folder) as reader:
+        read = reader.read_cells
+
+        def read_late(row):
+            if row == 3:
+                run.save(("id3", "a", 0, {"said": "late"}))
+            return read(row)
+
+        reader.read_cells = read_late
+        *_, (row, generations) = read_generations(reader, run.info)
+        assert (row.row_id, [generation["status"] for generation in generations]) == ("id3", ["pending", "pending"])
+        reader.read_cells = read
+        *_, (_, generations) = read_generations(reader, run.info)
+        assert [generation["status"] for generation in generations] == ["ok", "pending"]
+
+
+def test_generations_that_are_left_early_hold_nothing(run):
+    run.start(ROWS)
+    with Store.read(run.store.folder) as reader:
+        generations = read_generations(reader, run.info)
+        next(generations)
+        run.start([*ROWS, {"n": 4}])
+        assert len(reader.read_rows()) == 3
+        generations.close()
+        assert len(reader.read_rows()) == 4
+
+
 def test_the_schema_is_of_the_same_moment_as_the_records(run, export, monkeypatch):
     """Rows that come in while the columns are being looked at are in neither."""
     import pool_core.data.export as module

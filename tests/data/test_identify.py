@@ -16,6 +16,7 @@ from pool_core.plan.build import make_plan
 from pool_core.plan.rows import MemoryRows
 from pool_core.recipe.models import Member, PoolSpec, Recipe
 from pool_core.testing.scripted import EchoTask, ScriptedBackend, make_registry
+from pool_core.testing.scripted_plugin import ScriptedPlugin
 
 
 class Raw:
@@ -31,10 +32,12 @@ class Raw:
         return ((f"line {number}", row) for number, row in enumerate(self.rows, 1))
 
 
-def make(rows, **pool):
+def make(rows, *, output=None, **pool):
     member = Member(name="a", backend=ScriptedBackend(lambda request: ""), task=EchoTask())
-    recipe = Recipe(pool=PoolSpec(members=(member,), policies=(), **pool))
-    return make_plan(recipe, make_registry(), rows=rows)
+    recipe = Recipe(pool=PoolSpec(members=(member,), policies=(), **pool), output=output)
+    registry = make_registry()
+    registry.register(ScriptedPlugin(), name="scripted")
+    return make_plan(recipe, registry, rows=rows)
 
 
 def identify(rows, id_column=None):
@@ -136,6 +139,31 @@ def test_a_row_without_end_is_refused():
     source.rows = [{"loop": loop}]
     with pytest.raises(RowsError, match="table: line 1: the row holds what is no plain value"):
         list(identify_rows(plan))
+
+
+@pytest.mark.parametrize(
+    ("layout", "raw", "taken"),
+    [
+        ("nested", False, {"generations"}),
+        ("columns", False, {"said", "member", "usage"}),
+        ("columns", True, {"said", "member", "usage", "raw"}),
+        ("long", True, set()),
+    ],
+)
+def test_a_late_column_that_the_layout_writes_itself_is_refused(layout, raw, taken):
+    for column in ("generations", "said", "member", "usage", "raw", "row_id"):
+        rows = [{"text": "x"}] * 150 + [{"text": "x", column: 1}]
+        plan = make(Raw(rows), output={"path": "out.json", "layout": layout, "raw": raw})
+        assert plan.compatible
+        if column not in taken:
+            assert len(list(identify_rows(plan))) == 151
+            continue
+        with pytest.raises(RowsError) as error:
+            list(identify_rows(plan))
+        assert str(error.value) == (
+            f"table: line 151: the row has a column {column!r}, which the layout {layout!r} writes itself\n"
+            "  rename the column, or choose another layout, such as `long`"
+        )
 
 
 def test_assignments_follow_position_and_id():

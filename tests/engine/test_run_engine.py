@@ -538,7 +538,7 @@ def test_a_failing_writer_ends_the_run_and_keeps_what_was_committed(
         run_members(make_members(broken), 500)
     assert caught.value.where == str(tmp_path / "run")
     with Store.read(tmp_path / "run") as store:
-        kept = sum(line.cells for line in store.summarize())
+        kept = store._connection.execute("SELECT count(*) FROM cells").fetchone()[0]
     assert bool(kept) == bool(commits)
     assert all(backend.closed for backend in broken)
     assert run_members(make_members(mended), 500).status == "complete"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 
 from pool_core.api import hookimpl
 from pool_core.interfaces.types import ANY, FieldType
 from pool_core.interfaces.values import Finding
-from pool_core.plan.build import merge_schema
+from pool_core.plan.build import make_plan, merge_schema
 from pool_core.plan.judge import run_policies
+from pool_core.recipe.load import load_recipe
 from pool_core.recipe.models import Member
 from pool_core.testing.scripted import CodeTask, EchoTask
 
@@ -311,6 +313,39 @@ def test_when_column(plan):
     assert plan(echo(when="sauce == 'x'"), assign="routed", rows=None).findings == ()
 
 
+def test_columns_that_may_come_later_refuse_nothing(plan):
+    rows = [{"text": "t", "prompt": "p"}] * 100
+    late = {"text": "t", "sauce": "x"}
+    made = plan(echo(when="sauce == 'x'"), assign="routed", rows=[*rows, late])
+    assert made.findings == (
+        Finding(
+            "warning",
+            "when-column",
+            "a's `when` reads 'sauce', which none of the first 100 rows has",
+            ("a",),
+            hint="the columns are text, prompt; a cell whose row lacks one that is read fails with the cause `render`",
+        ),
+    )
+    assert (made.compatible, made.sample_complete) == (True, False)
+    assert not made.signatures[0].columns_complete
+    made = plan(echo(when="sauce == 'x'"), assign="routed", rows=rows)
+    assert find(made, "when-column").level == "error"
+    assert made.sample_complete
+    assert made.signatures[0].columns_complete
+
+
+def test_a_prompt_of_a_column_that_may_come_later_is_a_warning(plan):
+    member = echo(task={"use": "echo", "column": "sauce"})
+    rows = [{"text": "t"}] * 100
+    found = find(plan(member, rows=[*rows, {"sauce": "x"}]), "render")
+    assert (found.level, found.message) == (
+        "warning",
+        "a cannot make a prompt of the first row: the row has no column 'sauce'",
+    )
+    assert find(plan(member, rows=rows), "render").level == "error"
+    assert find(plan(member, rows=[rows[0], {"sauce": "x"}, *rows]), "render").level == "error"
+
+
 # Outputs
 
 
@@ -352,6 +387,43 @@ def test_column_taken(plan):
         "column-taken",
     )
     assert (found.level, found.field, found.hint) == ("error", "raw", "rename the column, or choose another layout")
+
+
+@pytest.mark.parametrize(
+    ("output", "taken"),
+    [
+        ("rows.json", "rows"),
+        ("./sub/../rows.json", "rows"),
+        ("link.json", "rows"),
+        ("hard.json", "rows"),
+        ("recipe.json", "recipe"),
+        ("other.json", None),
+        ("sub/rows.json", None),
+    ],
+)
+def test_output_taken(registry, tmp_path, monkeypatch, output, taken):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "rows.json").write_text('[{"text": "t"}]')
+    (tmp_path / "link.json").symlink_to("rows.json")
+    (tmp_path / "hard.json").hardlink_to(tmp_path / "rows.json")
+    (tmp_path / "recipe.json").write_text(
+        f"rows: rows.json\noutput: {output}\n"
+        "pool: {policies: [], members: [{name: a, backend: echo, task: echo}]}\n"
+    )
+    monkeypatch.chdir(tmp_path / "sub")
+    recipe, source = load_recipe(Path("../recipe.json"))
+    found = make_plan(recipe, registry, source).findings
+    if taken is None:
+        assert found == ()
+        return
+    assert found == (
+        Finding(
+            "error",
+            "output-taken",
+            f"the output {str(Path(output))!r} is the {taken} file itself, which would be lost",
+            hint="give the output another name",
+        ),
+    )
 
 
 def test_columns_are_not_taken_where_no_file_is_written(plan):

@@ -32,8 +32,15 @@ class Endless:
 
 
 def test_only_the_first_rows_are_looked_at():
-    sample = take_sample(Endless())
+    sample, complete = take_sample(Endless())
+    assert not complete
     assert [row["n"] for row in sample] == list(range(1, SAMPLE_SIZE + 1))
+
+
+@pytest.mark.parametrize(("number", "complete"), [(1, True), (SAMPLE_SIZE, True), (SAMPLE_SIZE + 1, False)])
+def test_a_sample_knows_whether_it_is_all_rows(number, complete):
+    sample, found = take_sample(MemoryRows([{"n": n} for n in range(number)], None))
+    assert (len(sample), found) == (min(number, SAMPLE_SIZE), complete)
 
 
 def test_no_rows_is_an_error():

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pool_core.errors import StoreError
-from pool_core.store.records import CellRecord, KnownCell, StoredRow, SummaryLine
+from pool_core.store.records import CellRecord, KnownCell, StoredRow
 from pool_core.store.schema import SCHEMA_VERSION, pack_cell, unpack_cell
 from pool_core.store.store import Store
 
@@ -69,7 +69,7 @@ def test_any_folder_name_works(tmp_path):
 def test_a_relative_folder_works(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with Store.open(Path("run")) as store:
-        assert store.count_rows() == 0
+        assert store.read_rows() == []
     assert (tmp_path / "run" / "run.sqlite").is_file()
 
 
@@ -139,7 +139,7 @@ def test_a_run_that_was_killed_before_its_tables_were_made(tmp_path):
     with pytest.raises(StoreError, match="there is no run in this directory"):
         Store.read(tmp_path)
     with Store.open(tmp_path) as store:
-        assert store.count_rows() == 0
+        assert store.read_rows() == []
 
 
 def test_reading_writes_nothing_and_needs_no_lock(tmp_path, store, make):
@@ -213,8 +213,8 @@ def test_assignments_are_counted(store, make):
 
 
 def test_an_empty_store(store):
-    assert (store.count_rows(), store.read_rows(), list(store.iterate_rows())) == (0, [], [])
-    assert (store.summarize(), list(store.count_assigned()), store.read_cells(1)) == ([], [], [])
+    assert (store.read_rows(), list(store.iterate_rows())) == ([], [])
+    assert (list(store.count_assigned()), store.read_cells(1)) == ([], [])
     assert store.read_known_cells(1, 0, 10) == {}
     assert not store.has_cells(1)
     assert (store.release_answers([]), store.take_answer(b"x", None)) == (0, None)
@@ -288,16 +288,6 @@ def test_a_member_has_cells_or_not(store, make):
     }
 
 
-def test_the_summary_counts_by_member_status_and_cause(store, make):
-    silent = make.cell(3, 2)._replace(input_tokens=None, output_tokens=None)
-    make.save(store, make.cell(1, 1), make.cell(2, 1), make.cell(3, 1, status="failed"), silent)
-    assert store.summarize() == [
-        SummaryLine(1, "failed", "parse", 1, 3, 4),
-        SummaryLine(1, "ok", "", 2, 6, 8),
-        SummaryLine(2, "ok", "", 1, 0, 0),
-    ]
-
-
 # Beside the writer
 
 
@@ -312,23 +302,35 @@ def test_a_run_can_be_read_while_it_is_written(store, make):
             store.writer.submit(make.cell(row, 1))
             if row % 20 == 0:
                 assert committed.acquire(timeout=10)
-                seen.append(sum(line.cells for line in reader.summarize()))
+                seen.append(reader._connection.execute("SELECT count(*) FROM cells").fetchone()[0])
         store.writer.close()
         assert 0 < seen[0] <= 20
-        assert sum(line.cells for line in reader.summarize()) == 40
+        assert reader._connection.execute("SELECT count(*) FROM cells").fetchone()[0] == 40
 
 
-def test_what_is_read_while_rows_are_walked_is_of_one_moment(store, make):
+def test_what_is_read_within_a_freeze_is_of_one_moment(store, make):
     keys = store.register_members("pool", ["m"])
     store.ingest([make.row("a"), make.row("b")], keys, "rows")
     with Store.read(store.folder) as reader:
-        rows = reader.iterate_rows()
-        make.save(store, make.cell(1, 1), make.cell(2, 1))
-        store.ingest([make.row("c", assigned=b"\1\1")], store.register_members("pool", ["n", "m"]), "rows")
-        assert reader.read_members() == [(1, "m")]
-        assert [(row.row_id, reader.read_cells(row.key)) for row in rows] == [("a", []), ("b", [])]
+        with reader.freeze():
+            with reader.freeze():
+                make.save(store, make.cell(1, 1), make.cell(2, 1))
+            store.ingest([make.row("c", assigned=b"\1\1")], store.register_members("pool", ["n", "m"]), "rows")
+            found = [(row.row_id, reader.read_cells(row.key)) for row in reader.iterate_rows()]
+            assert (found, reader.read_members()) == ([("a", []), ("b", [])], [(1, "m")])
+            assert [row.row_id for row in reader.read_rows()] == ["a", "b"]  # not even when all rows were read
         assert reader.read_members() == [(2, "n"), (1, "m")]
         assert [row.row_id for row in reader.iterate_rows()] == ["c"]
+
+
+def test_a_freeze_ends_with_an_error_and_with_the_file(store, make):
+    with Store.read(store.folder) as reader:
+        with pytest.raises(LookupError), reader.freeze():
+            raise LookupError
+        store.ingest([make.row("a")], store.register_members("pool", ["m"]), "rows")
+        assert [row.row_id for row in reader.read_rows()] == ["a"]
+        with reader.freeze():
+            reader.close()
 
 
 def test_rows_and_messages_may_hold_any_text(store, make):

@@ -42,7 +42,7 @@ def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path, other):
         "  wait until it ends, stop it, or give this run another directory: --run-dir DIR"
     )
     with Store.read(tmp_path) as reader:
-        assert reader.count_rows() == 0
+        assert reader.read_rows() == []
     other.kill()
     other.wait()
     with Store.open(tmp_path):

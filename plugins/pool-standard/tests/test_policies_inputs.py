@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -53,6 +54,34 @@ def test_a_similar_column_is_proposed():
         finding.hint
         == "Did you mean 'Instructions'? Add the fix to the member: it reads 'instruction' from that column."
     )
+
+
+def test_a_column_that_may_come_later_is_a_warning():
+    member = replace(make_member("a", {"topic": "topic"}, ["prompt", "text"]), columns_complete=False)
+    (finding,) = POLICY.judge([member])
+    assert (finding.level, finding.rule) == ("warning", "input-missing")
+    assert finding.message == (
+        f"'a' (standard/text, {__name__}.Text) needs the column 'topic' for its input 'topic', and the first rows "
+        "only have 'prompt' and 'text'. Later rows may have it; cells of rows that lack it fail with the cause "
+        "`render`."
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "column"), [("text", "context"), ("instruction", "direction"), ("question", "description")]
+)
+def test_a_column_of_a_name_that_is_hardly_alike_is_not_proposed(wanted, column):
+    assert judge({wanted: wanted}, column, "zzz")[0].fix == ""
+
+
+@pytest.mark.parametrize("column", ["id", "ID", "row_id", "row-id", "rowId", "uuid", "doc.id", "primary_key", "index"])
+def test_the_only_column_left_is_not_proposed_where_it_is_an_id(column):
+    assert judge({"instruction": "instruction"}, column)[0].fix == ""
+
+
+@pytest.mark.parametrize("column", ["grid", "monkey", "idea", "video"])
+def test_a_column_that_only_ends_like_an_id_is_proposed(column):
+    assert judge({"instruction": "instruction"}, column)[0].fix == f"inputs: {{instruction: {column}}}"
 
 
 def test_the_only_column_left_is_proposed():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 from pool_core.interfaces.config import PluginConfig
@@ -13,12 +14,17 @@ from pool_standard.policies.wording import describe_members, list_names, sort_me
 __all__ = ["Inputs"]
 
 _LISTED_COLUMNS = 30
+#: How alike two names must be for one to be proposed, from 0 to 1.
+_LIKENESS = 0.75
+#: Names of columns that identify a row, which no task means by its input.
+_ID_NAME = re.compile(r"(.*[_\W])?(id|ids|uid|uuid|guid|key|index|idx)", re.IGNORECASE)
+_ID_ENDING = re.compile(r".*[a-z](Id|ID)")
 
 
 class Inputs(Policy[PluginConfig]):
     """Every column that a member needs exists in the rows. Rule ``input-missing``.
 
-    Says nothing where no rows are known.
+    Says nothing where no rows are known. A warning where later rows, which were not looked at, may have it.
     """
 
     Config = PluginConfig
@@ -40,10 +46,10 @@ def _judge_member(member: MemberSignature) -> Iterable[Finding]:
     for name, column in missing.items():
         found = proposed.get(name)
         yield Finding(
-            level="error",
+            level="error" if member.columns_complete else "warning",
             rule="input-missing",
             message=f"{describe_members([member])} needs the column {column!r} for its input {name!r}, "
-            f"and the rows {_say_columns(member.columns)}.",
+            + _say_missing(member),
             members=(member.name,),
             field=column,
             hint=_write_hint(name, found),
@@ -62,14 +68,28 @@ def _propose_columns(member: MemberSignature, missing: dict[str, str]) -> dict[s
             proposed[name] = close[0]
             free.remove(close[0])
     open_inputs = missing.keys() - proposed.keys()
-    if len(open_inputs) == 1 and len(free) == 1:
+    if len(open_inputs) == 1 and len(free) == 1 and not _is_named_like_id(free[0]):
         proposed[open_inputs.pop()] = free[0]
     return proposed
 
 
 def _find_close(name: str, columns: list[str]) -> list[str]:
     by_folded = {column.casefold(): column for column in reversed(columns)}
-    return [by_folded[folded] for folded in difflib.get_close_matches(name.casefold(), sorted(by_folded), n=1)]
+    close = difflib.get_close_matches(name.casefold(), sorted(by_folded), n=1, cutoff=_LIKENESS)
+    return [by_folded[folded] for folded in close]
+
+
+def _is_named_like_id(column: str) -> bool:
+    return bool(_ID_NAME.fullmatch(column) or _ID_ENDING.fullmatch(column))
+
+
+def _say_missing(member: MemberSignature) -> str:
+    said = _say_columns(member.columns or ())
+    if member.columns_complete:
+        return f"and the rows {said}."
+    return (
+        f"and the first rows {said}. Later rows may have it; cells of rows that lack it fail with the cause `render`."
+    )
 
 
 def _say_columns(columns: Iterable[str]) -> str:
