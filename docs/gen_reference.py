@@ -27,8 +27,9 @@ from pydantic_core import PydanticUndefined
 from pool_core import hookspecs
 from pool_core.engine.retry import ACTIONS, Action
 from pool_core.interfaces.backend import BackendSpec
+from pool_core.interfaces.policy import PolicySpec
 from pool_core.interfaces.values import Cause
-from pool_core.recipe.models import Limits, Member, Output, Plugins, PoolSpec, Recipe, Rows, Sampling, Use
+from pool_core.recipe.models import FindingRules, Limits, Member, Output, Plugins, PoolSpec, Recipe, Rows, Sampling, Use
 from pool_core.registry import Entry, Registry
 
 FOLDER = Path(__file__).parent / "reference"
@@ -41,6 +42,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`output`", Output),
     ("`pool`", PoolSpec),
     ("`pool.members`", Member),
+    ("`pool.findings`", FindingRules),
     ("`sampling`", Sampling),
     ("`limits`", Limits),
     ("`plugins`", Plugins),
@@ -51,11 +53,13 @@ _ANCHORS: dict[type[Any], str] = {
     Output: "[mapping](#output), or the path alone",
     PoolSpec: "[mapping](#pool)",
     Member: "[mapping](#poolmembers)",
+    FindingRules: "[mapping](#poolfindings)",
     Sampling: "[mapping](#sampling)",
     Limits: "[mapping](#limits)",
     Plugins: "[mapping](#plugins)",
     Use: "name, or `{use: name, ...}`",
     BackendSpec: "`{use: name, ...}`",
+    PolicySpec: "name, or `{use: name, ...}`",
     str: "text",
     int: "whole number",
     float: "number",

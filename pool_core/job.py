@@ -198,6 +198,9 @@ def _keep_run_info(store: Store, plan: Plan, engine: Engine, keys: list[int]) ->
         "members": members,
         "schema": {name: str(type_) for name, type_ in plan.schema.items()},
         "findings": [asdict(finding) for finding in plan.findings],
+        "silenced": [
+            {**asdict(finding), "reason": plan.recipe.pool.findings.silence[finding.rule]} for finding in plan.silenced
+        ],
         "plugins": list(plan.provenance),
     }
     (store.folder / "plan.json").write_bytes(encode_document(manifest))

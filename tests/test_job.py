@@ -375,6 +375,7 @@ def test_plan_and_report_say_what_ran(world):
         ],
         "schema": {"said": "str?"},
         "findings": [],
+        "silenced": [],
         "plugins": [{"name": "installed", "distribution": "pool-installed", "version": "1.0", "editable": False}],
     }
     report = json.loads((world.run_dir / "report.json").read_text())

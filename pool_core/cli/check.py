@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -29,18 +29,25 @@ def check(
     recipe: RecipeArgument,
     rows: RowsOption = None,
     json: JsonOption = False,
+    format_: Annotated[
+        Literal["text", "github"],
+        typer.Option("--format", help="github: workflow commands, which GitHub shows at the recipe's lines."),
+    ] = "text",
     plugins: PluginsOption = None,
     block: BlockOption = None,
 ) -> None:
     """Check whether the members fit together: their fields, and every finding. Nothing is contacted."""
     from pool_core.plan.build import make_plan
+    from pool_core.report.findings import print_findings, print_matrix, write_annotations
     from pool_core.report.lines import count
-    from pool_core.report.tables import print_findings, print_matrix
 
     loaded, source, registry = load_recipe_and_registry(recipe, plugins, block)
     plan = make_plan(override_files(loaded, rows, None), registry, source)
     if json:
         print_json(describe_plan(plan))
+    elif format_ == "github":
+        for line in write_annotations(plan, plan.findings):
+            typer.echo(line)
     else:
         console = make_console()
         print_matrix(console, plan)
@@ -65,7 +72,7 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
                 "backend": member.backend.name,
                 "inputs": dict(member.signature.inputs),
                 "outputs": {
-                    field: {"type": str(type_), "from": member.signature.sources[field]}
+                    field: {"type": str(type_), "from": member.signature.sources.get(field)}
                     for field, type_ in member.signature.outputs.items()
                 },
                 "sampling": dict(member.sampling),
@@ -75,4 +82,7 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         "columns": {name: str(type_) for name, type_ in (plan.columns or {}).items()},
         "schema": {field: str(type_) for field, type_ in plan.schema.items()},
         "findings": [asdict(finding) for finding in plan.findings],
+        "silenced": [
+            {**asdict(finding), "reason": plan.recipe.pool.findings.silence[finding.rule]} for finding in plan.silenced
+        ],
     }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 import pool_core
-from pool_core.cli import check, export, plugins, schema, show
+from pool_core.cli import check, contract, export, plugins, schema, show
 from pool_core.cli import run as run_command
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ app.command("check")(check.check)
 app.command("show")(show.show)
 app.command("export")(export.export)
 app.command("schema")(schema.schema)
+app.add_typer(contract.app, name="contract")
 app.add_typer(plugins.app, name="plugins")
 
 

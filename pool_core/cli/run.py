@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 import signal
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -56,9 +55,12 @@ def run(
     block: BlockOption = None,
 ) -> None:
     """Run a recipe. The same command again goes on where the run stopped and asks nothing twice."""
+    import asyncio
+
     from pool_core.job import choose_run_dir, run_plan
     from pool_core.plan.build import make_plan
-    from pool_core.report.tables import print_findings, print_summary
+    from pool_core.report.findings import print_findings
+    from pool_core.report.tables import print_summary
 
     loaded, source, registry = load_recipe_and_registry(recipe, plugins, block)
     plan = make_plan(override_files(loaded, rows, output), registry, source)
@@ -105,6 +107,8 @@ async def _show(engine: Engine, console: Console, *, silent: bool) -> AsyncItera
 @asynccontextmanager
 async def _stop_on_signals(engine: Engine, console: Console) -> AsyncIterator[None]:
     """Once: send nothing more and let what is in flight finish. Twice: stop now."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
 
     def stop() -> None:

@@ -26,6 +26,14 @@ class Reader(ABC, Generic[ConfigT]):
         self.path = path
         self.config = config
 
+    def read_schema(self) -> Mapping[str, FieldType] | None:
+        """The columns and types that the file itself declares, None for formats that declare none.
+
+        Raises:
+            RowsError: the file cannot be read.
+        """
+        return None
+
     @abstractmethod
     def read(self) -> Iterator[tuple[str, Row]]:
         """Yield ``(place, row)`` in order, without holding the file in memory.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from pool_core.interfaces.types import FieldType
 from pool_core.interfaces.values import Answer, Prompt, Row
 
 __all__ = ["Task"]
@@ -36,6 +38,11 @@ class Task(ABC, Generic[ConfigT]):
     @abstractmethod
     def inputs(self) -> tuple[str, ...]:
         """The columns that `render` needs, before the member's ``inputs:`` mapping."""
+
+    @property
+    def input_types(self) -> Mapping[str, FieldType]:
+        """The types of inputs that only make sense in one: a plan is refused where a column holds another."""
+        return {}
 
     @property
     def output(self) -> type[BaseModel]:

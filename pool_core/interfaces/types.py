@@ -16,7 +16,18 @@ from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_orig
 
 from pydantic import BaseModel, RootModel
 
-__all__ = ["ANY", "NULL", "Conflict", "FieldType", "infer_type", "read_annotation", "read_model", "unify"]
+__all__ = [
+    "ANY",
+    "NULL",
+    "Conflict",
+    "FieldType",
+    "accepts",
+    "infer_type",
+    "read_annotation",
+    "read_model",
+    "subsumes",
+    "unify",
+]
 
 Kind: TypeAlias = Literal["null", "bool", "int", "float", "str", "literal", "list", "struct", "map", "any"]
 
@@ -39,12 +50,16 @@ class FieldType:
             case "list" | "map":
                 text = f"{self.kind}[{self.items}]"
             case "struct":
-                text = "{" + ", ".join(f"{name}: {type_}" for name, type_ in self.fields) + "}"
+                text = "{" + ", ".join(f"{_write_name(name)}: {type_}" for name, type_ in self.fields) + "}"
             case "literal":
                 text = " | ".join(repr(value) for value in self.values)
             case _:
                 text = self.kind
-        return f"{text}?" if self.nullable else text
+        return f"{text}?" if self.nullable and self.kind not in ("null", "any") else text
+
+
+def _write_name(name: str) -> str:
+    return name if name.isascii() and name.isidentifier() else repr(name)
 
 
 NULL = FieldType("null", nullable=True)
@@ -150,11 +165,12 @@ def _merge_all(found: Iterable[FieldType]) -> FieldType:
     return merged or NULL
 
 
-def unify(left: FieldType, right: FieldType, path: str = "") -> FieldType | Conflict:
+def unify(left: FieldType, right: FieldType, path: str = "", *, open_structs: bool = False) -> FieldType | Conflict:
     """The type that holds the values of both without loss, or the first conflict.
 
     ``int`` widens to ``float``, a literal to ``str``, anything to its nullable form. ``any`` unifies
-    with itself alone: what is not known proves nothing.
+    with itself alone: what is not known proves nothing. With ``open_structs`` a struct may lack
+    fields of the other, which become nullable; else both have the same names.
     """
     if left == right:
         return left
@@ -170,27 +186,50 @@ def unify(left: FieldType, right: FieldType, path: str = "") -> FieldType | Conf
         case "literal":
             return FieldType("literal", nullable, values=tuple(sorted({*left.values, *right.values})))
         case "list" | "map":
-            items = unify(left.items or ANY, right.items or ANY, f"{path}[]")
+            items = unify(left.items or ANY, right.items or ANY, f"{path}[]", open_structs=open_structs)
             return items if isinstance(items, Conflict) else replace(left, nullable=nullable, items=items)
         case "struct":
-            return _unify_structs(left, right, nullable, path)
+            return _unify_structs(left, right, path, open_structs=open_structs)
         case _:
             return replace(left, nullable=nullable)
+
+
+def subsumes(wide: FieldType, narrow: FieldType, *, open_structs: bool = False) -> bool:
+    """Whether every value of ``narrow`` is a value of ``wide``: nothing is left to widen."""
+    return unify(wide, narrow, open_structs=open_structs) == wide
+
+
+def accepts(wanted: FieldType, found: FieldType) -> bool:
+    """Whether values of ``found`` can be read where ``wanted`` is asked for; ``any`` asks for nothing.
+
+    Unlike `subsumes` it is lenient where only some values may not fit: null and fields that may be missing.
+    """
+    if "any" in (wanted.kind, found.kind) or found.kind == "null":
+        return True
+    if wanted.items is not None and found.items is not None and wanted.kind == found.kind:
+        return accepts(wanted.items, found.items)
+    if wanted.kind == found.kind == "struct":
+        theirs = dict(found.fields)
+        return all(accepts(type_, theirs[name]) for name, type_ in wanted.fields if name in theirs)
+    if wanted.kind == "map" and found.kind == "struct" and wanted.items is not None:
+        return all(accepts(wanted.items, type_) for _, type_ in found.fields)
+    merged = unify(replace(wanted, nullable=True), replace(found, nullable=True), open_structs=True)
+    return not isinstance(merged, Conflict) and merged.kind in (wanted.kind, "str")
 
 
 #: What holds both of two kinds.
 _WIDER: dict[frozenset[Kind], Kind] = {frozenset(("int", "float")): "float", frozenset(("literal", "str")): "str"}
 
 
-def _unify_structs(left: FieldType, right: FieldType, nullable: bool, path: str) -> FieldType | Conflict:
-    """Structs unify when they have the same names and each of them unifies."""
+def _unify_structs(left: FieldType, right: FieldType, path: str, *, open_structs: bool) -> FieldType | Conflict:
     ours, theirs = dict(left.fields), dict(right.fields)
-    if ours.keys() != theirs.keys():
+    if ours.keys() != theirs.keys() and not open_structs:
         return Conflict(left, right, path)
     fields: list[tuple[str, FieldType]] = []
-    for name in sorted(ours):
-        merged = unify(ours[name], theirs[name], f"{path}.{name}" if path else name)
+    for name in sorted(ours.keys() | theirs.keys()):
+        place = f"{path}.{name}" if path else name
+        merged = unify(ours.get(name, NULL), theirs.get(name, NULL), place, open_structs=open_structs)
         if isinstance(merged, Conflict):
             return merged
         fields.append((name, merged))
-    return FieldType("struct", nullable, fields=tuple(fields))
+    return FieldType("struct", left.nullable or right.nullable, fields=tuple(fields))

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pool_core.errors import RecipeError, RowsError, TemplateError
-from pool_core.interfaces.policy import MemberSignature
-from pool_core.interfaces.types import ANY, NULL, Conflict, FieldType, unify
-from pool_core.interfaces.values import Finding
-from pool_core.plan.adapt import adapt_member
+from pool_core.interfaces.policy import MemberSignature, merge_schema
+from pool_core.interfaces.types import FieldType, read_model
+from pool_core.plan.adapt import ADAPTERS, adapt_member
 from pool_core.plan.assign import make_assigner
+from pool_core.plan.check_members import check_members
+from pool_core.plan.findings import apply_rules, sort_findings
 from pool_core.plan.fingerprint import fingerprint_parsing, fingerprint_requests
-from pool_core.plan.judge import check_members, check_output, check_pool, run_policies
+from pool_core.plan.judge import check_output, check_pool, run_policies
 from pool_core.plan.model import Plan, PlannedMember
 from pool_core.plan.resolve import Resolver
 from pool_core.plan.rows import FileRows, RowSource, merge_columns, take_sample
@@ -24,9 +25,7 @@ from pool_core.recipe.yaml_source import KeyPath, Source
 from pool_core.registry import Registry
 from pool_core.templates import Expression
 
-__all__ = ["make_plan", "merge_schema"]
-
-_LEVELS = {"error": 0, "warning": 1, "info": 2}
+__all__ = ["make_plan"]
 
 
 def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, rows: RowSource | None = None) -> Plan:
@@ -46,7 +45,7 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
     if rows is None and recipe.rows is not None:
         rows = resolver.resolve_rows(recipe.rows)
     sample, complete = take_sample(rows) if rows is not None else ([], True)
-    columns = merge_columns(sample) if rows is not None else None
+    columns = {**merge_columns(sample), **(rows.read_schema() or {})} if rows is not None else None
     if rows is not None and rows.id_column is not None and columns is not None and rows.id_column not in columns:
         raise RowsError(f"there is no column {rows.id_column!r}", where=rows.name, hint=f"it has: {', '.join(columns)}")
     pool = recipe.pool
@@ -64,7 +63,7 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
     folder = source.folder if source is not None else Path.cwd()
     findings = [
         *run_policies(policies, signatures),
-        *check_members(members, sample, complete=complete),
+        *check_members(members, sample, columns, complete=complete),
         *check_pool(pool, members, columns, complete=complete),
         *check_output(recipe.output, schema, columns, folder, inputs),
     ]
@@ -77,27 +76,15 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
         columns=columns,
         sample_complete=complete,
         schema=schema,
-        findings=(),
+        findings=sort_findings(findings),
         assign=make_assigner(
             pool.assign, pool.samples, pool.seed, [m.weight for m in members], [m.when for m in members]
         ),
         provenance=_describe_plugins(registry),
     )
-    findings += registry.collect_findings(replace(plan, findings=_sort_findings(findings)))
-    return replace(plan, findings=_sort_findings(findings))
-
-
-def merge_schema(signatures: Sequence[MemberSignature]) -> dict[str, FieldType]:
-    """Every output field and the type that holds all members' values; ``any`` where they conflict."""
-    schema: dict[str, FieldType] = {}
-    for name in sorted({field for signature in signatures for field in signature.outputs}):
-        # Every field is null where its cell failed, and where a member does not give it.
-        merged: FieldType = NULL
-        for signature in signatures:
-            unified = unify(merged, signature.outputs.get(name, NULL))
-            merged = ANY if isinstance(unified, Conflict) else unified
-        schema[name] = merged
-    return schema
+    findings += registry.collect_findings(plan.protect())
+    kept, silenced = apply_rules(findings, pool.findings)
+    return replace(plan, findings=sort_findings(kept), silenced=sort_findings(silenced))
 
 
 def _plan_member(
@@ -134,7 +121,16 @@ def _plan_member(
         when=_compile_when(member, source, path),
         weight=member.weight,
         signature=MemberSignature(
-            member.name, task_name, type(task), adapter.inputs, adapter.outputs, adapter.sources, columns, complete
+            name=member.name,
+            task=task_name,
+            task_class=type(task),
+            inputs=adapter.inputs,
+            outputs=adapter.outputs,
+            sources=adapter.sources,
+            fields=read_model(task.output),
+            adapters={name: value for name in ADAPTERS if (value := getattr(member, name))},
+            columns=columns,
+            columns_complete=complete,
         ),
         ignored=ignored,
     )
@@ -153,14 +149,6 @@ def _compile_when(member: Member, source: Source | None, path: KeyPath) -> Expre
         return Expression(member.when)
     except TemplateError as error:
         raise RecipeError(error.message, where=where, hint=error.hint) from error
-
-
-def _sort_findings(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Errors first; within a level in an order that does not depend on the members' order."""
-    unique = dict.fromkeys(findings)
-    return tuple(
-        sorted(unique, key=lambda f: (_LEVELS.get(f.level, 0), f.rule, f.field, f.members, f.message, f.source))
-    )
 
 
 def _describe_plugins(registry: Registry) -> list[dict[str, Any]]:

@@ -48,7 +48,12 @@ def fingerprint_parsing(registry: Registry, member: Member, task: Task[Any], ada
     return _digest(
         [_identify(registry, "task", member.task)],
         [member.task.options, task.parser_version],
-        [dict(adapter.sources)],
+        [
+            adapter.sources,
+            {name: str(type_) for name, type_ in adapter.casts.items()},
+            adapter.collected,
+            adapter.constants,
+        ],
     )
 
 

@@ -6,20 +6,18 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 
-from pool_core.errors import TemplateError
-from pool_core.interfaces.policy import MemberSignature, Policy, check_findings
+from pool_core.interfaces.policy import MemberSignature, Policy, check_findings, note_slowness
 from pool_core.interfaces.types import FieldType
-from pool_core.interfaces.values import Finding, Row
+from pool_core.interfaces.values import Finding
 from pool_core.plan.assign import MOST_SAMPLES
-from pool_core.plan.cells import make_prompt
 from pool_core.plan.model import PlannedMember
 from pool_core.plan.rows import SAMPLE_SIZE
 from pool_core.recipe.models import Output, PoolSpec
 
 __all__ = [
     "GENERATION_FIELDS",
-    "check_members",
     "check_output",
     "check_pool",
     "is_same_file",
@@ -38,6 +36,7 @@ def run_policies(
     """What each policy says. One that breaks is an error finding: it never lets a plan pass."""
     ordered = tuple(sorted(signatures, key=lambda signature: signature.name))
     for policy, name in policies:
+        started = perf_counter()
         try:
             found = check_findings(policy.judge(ordered))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - fails closed, and names the policy
@@ -50,73 +49,7 @@ def run_policies(
                 )
             ]
         yield from (finding if finding.source else replace(finding, source=name) for finding in found)
-
-
-def check_members(
-    members: Sequence[PlannedMember], sample: Sequence[Row], *, complete: bool = True
-) -> Iterator[Finding]:
-    """What each member alone gets wrong: its prompt, its format, parameters that its backend ignores.
-
-    Args:
-        complete: whether ``sample`` is all rows.
-    """
-    for member in members:
-        yield from _check_prompt(member, sample, complete)
-        yield from _check_sampling(member)
-
-
-def _check_prompt(member: PlannedMember, sample: Sequence[Row], complete: bool) -> Iterator[Finding]:
-    takes = member.capabilities.takes
-    if member.prompt_format is not None and takes == "chat":
-        yield _error(
-            member,
-            "format-unused",
-            f"{member.name} has a prompt format, but its backend {member.backend.name} takes messages as they are",
-            "remove `prompt_format`, or let the backend take text",
-        )
-        return
-    if not sample:
-        return
-    try:
-        prompt = make_prompt(member, sample[0])
-    except TemplateError as error:
-        # A column that none of the first rows has may be in later ones: then only the rows without it fail.
-        late = not complete and any(all(name not in row for row in sample) for name in member.adapter.inputs.values())
-        yield Finding(
-            "warning" if late else "error",
-            "render",
-            f"{member.name} cannot make a prompt of the first row: {error.message}",
-            (member.name,),
-            hint=error.hint,
-        )
-        return
-    if takes == "text" and prompt.text is None:
-        yield _error(
-            member,
-            "format-missing",
-            f"{member.name} makes messages, but its backend {member.backend.name} takes one text",
-            "name the format that the model was trained on",
-            fix="prompt_format: chatml",
-        )
-    elif takes == "chat" and not prompt.messages:
-        yield _error(
-            member,
-            "prompt-kind",
-            f"{member.name} makes one text, but its backend {member.backend.name} takes messages",
-            "use a task that makes messages, or a backend that takes text",
-        )
-
-
-def _check_sampling(member: PlannedMember) -> Iterator[Finding]:
-    for name in member.ignored:
-        yield Finding(
-            "warning",
-            "parameter-ignored",
-            f"{member.name} sets {name!r}, which its backend {member.backend.name} does not take; it is not sent",
-            (member.name,),
-            name,
-            hint=f"remove `{name}` from its sampling",
-        )
+        yield from note_slowness(f"the policy {name!r}", name, perf_counter() - started)
 
 
 def check_pool(
@@ -175,6 +108,7 @@ def check_pool(
                 (member.name,),
                 hint=f"the columns are {', '.join(columns or ())}"
                 + ("" if complete else "; a cell whose row lacks one that is read fails with the cause `render`"),
+                key="when",
             )
 
 
@@ -236,7 +170,3 @@ def check_output(
             field=name,
             hint="rename the column, or choose another layout",
         )
-
-
-def _error(member: PlannedMember, rule: str, message: str, hint: str = "", fix: str = "") -> Finding:
-    return Finding("error", rule, message, (member.name,), hint=hint, fix=fix)

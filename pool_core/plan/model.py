@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel
@@ -99,6 +101,8 @@ class Plan:
     assign: Callable[[int, str, Row], bytes]
     #: The plugins that were active: name, distribution, version, editable.
     provenance: Sequence[Mapping[str, Any]]
+    #: Findings that the recipe silences; the reasons stand in `Recipe`.
+    silenced: tuple[Finding, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -113,3 +117,14 @@ class Plan:
     def compatible(self) -> bool:
         """Whether no finding is an error."""
         return all(finding.level != "error" for finding in self.findings)
+
+    def protect(self) -> Plan:
+        """The same plan for foreign eyes: nothing that is done to it changes this one."""
+        members = tuple(replace(member, sampling=MappingProxyType(member.sampling)) for member in self.members)
+        return replace(
+            self,
+            members=members,
+            sample=tuple(MappingProxyType(deepcopy(row)) for row in self.sample),
+            columns=None if self.columns is None else MappingProxyType(self.columns),
+            schema=MappingProxyType(self.schema),
+        )

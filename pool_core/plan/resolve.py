@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from pool_core.errors import PluginError, PoolError, RecipeError
 from pool_core.interfaces.backend import Backend, BackendSpec
-from pool_core.interfaces.policy import Policy
+from pool_core.interfaces.policy import NamedPolicy, Policy, PolicySpec
 from pool_core.interfaces.prompt_format import PromptFormat
 from pool_core.interfaces.task import Task
 from pool_core.plan.callables import CallablePolicy, CallablePromptFormat
@@ -65,7 +65,12 @@ class Resolver:
                 raise self._refuse(f"a {type(use.instance).__name__} is neither a policy nor a function", path)
             return CallablePolicy(use.instance), use.use
         entry, factory, config = self._resolve("policy", use, path)
-        policy: Policy[Any] = self._make(entry, lambda: factory(config), path)
+        inner = [
+            NamedPolicy(name, policy)
+            for spec, place in _find_policy_specs(config, path)
+            for policy, name in [self.resolve_policy(Use(use=spec.use, **(spec.model_extra or {})), place)]
+        ]
+        policy: Policy[Any] = self._make(entry, lambda: factory.build(config, inner), path)
         return policy, entry.name
 
     def resolve_prompt_format(self, use: Use, path: KeyPath) -> PromptFormat[Any]:
@@ -158,3 +163,12 @@ class Resolver:
 
     def _place(self, error: PluginError, path: KeyPath) -> PluginError:
         return PluginError(error.message, where=locate(self.source, path), hint=error.hint)
+
+
+def _find_policy_specs(config: BaseModel, path: KeyPath) -> Iterator[tuple[PolicySpec, KeyPath]]:
+    """The policies named inside a configuration, alone or in lists, each with its place."""
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        for number, item in enumerate(value if isinstance(value, list | tuple) else [value]):
+            if isinstance(item, PolicySpec):
+                yield item, (*path, name, number) if isinstance(value, list | tuple) else (*path, name)

@@ -30,6 +30,9 @@ class RowSource(Protocol):
     def id_column(self) -> str | None:
         """The column that identifies a row; None where its content does."""
 
+    def read_schema(self) -> Mapping[str, FieldType] | None:
+        """The columns that the input itself declares, None where it declares none."""
+
     def read(self) -> Iterator[tuple[str, Row]]:
         """Yield each row with its place."""
 
@@ -45,6 +48,9 @@ class FileRows:
     def name(self) -> str:
         return str(self.reader.path)
 
+    def read_schema(self) -> Mapping[str, FieldType] | None:
+        return self.reader.read_schema()
+
     def read(self) -> Iterator[tuple[str, Row]]:
         yield from self.reader.read()
 
@@ -56,6 +62,9 @@ class MemoryRows:
     rows: Sequence[Row]
     id_column: str | None
     name: str = "rows"
+
+    def read_schema(self) -> None:
+        """Rows that Python gives declare nothing."""
 
     def read(self) -> Iterator[tuple[str, Row]]:
         for number, row in enumerate(self.rows, 1):

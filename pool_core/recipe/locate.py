@@ -68,9 +68,7 @@ def explain_errors(
 
 
 def _find_line(source: Source | None, path: KeyPath) -> int:
-    if source is None:
-        return 0
-    return next((source.lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in source.lines), 0)
+    return 0 if source is None else source.find_line(path)
 
 
 def _describe(item: Any, model: type[BaseModel]) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WrapValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WrapValidator, field_validator
+
+from pool_core.interfaces.policy import expand_combination
 
 __all__ = ["Limits", "Member", "Output", "Plugins", "PoolSpec", "Recipe", "Rows", "Sampling", "Use"]
 
@@ -55,6 +57,14 @@ def _read_use(value: Any, handler: Callable[[Any], Use]) -> Use:
 UseField = Annotated[Use, WrapValidator(_read_use)]
 
 
+def _read_policy(value: Any, handler: Callable[[Any], Use]) -> Use:
+    """Accept ``any_of: [...]`` and ``all: [...]`` where ``use`` with ``policies`` is meant."""
+    return _read_use(expand_combination(value), handler)
+
+
+PolicyField = Annotated[Use, WrapValidator(_read_policy)]
+
+
 class Sampling(Strict):
     """How the model samples. What is not set is not sent, and the server's own default holds."""
 
@@ -99,9 +109,28 @@ class Member(Strict):
     limits: Limits = Field(default_factory=Limits)
     inputs: dict[str, str] = Field(default_factory=dict, description="The task's input: the column of the rows.")
     outputs: dict[str, str] = Field(default_factory=dict, description="The pool's field: the task's own field.")
+    drop: tuple[str, ...] = Field((), description="Fields of the task that the pool does not get.")
+    cast: dict[str, str] = Field(default_factory=dict, description="The pool's field: the type it becomes.")
+    collect: tuple[str, ...] = Field((), description="Fields of the pool that become lists of one item.")
+    constant: dict[str, Any] = Field(default_factory=dict, description="Fields of the pool with the same value always.")
     prompt_format: UseField | None = Field(None, description="How messages become text for a text-completion model.")
     when: str | None = Field(None, description="With `assign: routed`: an expression over the row's columns.")
     weight: float = Field(1.0, gt=0, description="With `assign: weighted`: this member's share.")
+
+
+class FindingRules(Strict):
+    """What the recipe makes of findings. Both stand in the run's ``plan.json``."""
+
+    escalate: tuple[str, ...] = Field((), description="Rules whose warnings and infos are errors here.")
+    silence: dict[str, str] = Field(default_factory=dict, description="A rule: the reason why it does not count here.")
+
+    @field_validator("silence")
+    @classmethod
+    def _check_reasons(cls, value: dict[str, str]) -> dict[str, str]:
+        for rule, reason in value.items():
+            if not reason.strip():
+                raise ValueError(f"the silence of {rule!r} needs a reason, as in `{rule}: we know, because ...`")
+        return value
 
 
 Assign = Literal["all", "balanced", "weighted", "routed"]
@@ -127,9 +156,10 @@ class PoolSpec(Strict):
     """Members, the policies that judge them, and how samples are assigned to them."""
 
     members: Annotated[tuple[Member, ...], AfterValidator(_check_members)]
-    policies: tuple[UseField, ...] = Field(
+    policies: tuple[PolicyField, ...] = Field(
         (Use(use="output-schema"), Use(use="inputs")), description="All of them must accept the members."
     )
+    findings: FindingRules = Field(default_factory=FindingRules, description="What is made of findings here.")
     samples: int | None = Field(
         None, ge=1, le=10_000, description="Answers per row over the whole pool; by default one per member."
     )

@@ -53,10 +53,12 @@ class Source:
 
     def locate(self, path: KeyPath) -> str:
         """``file:line`` of ``path``, or of the nearest thing around it that stands in the file."""
-        for end in range(len(path), -1, -1):
-            if path[:end] in self.lines:
-                return f"{self.path}:{self.lines[path[:end]]}"
-        return str(self.path)
+        line = self.find_line(path)
+        return f"{self.path}:{line}" if line else str(self.path)
+
+    def find_line(self, path: KeyPath) -> int:
+        """The line of ``path``, or of the nearest thing around it; 0 where nothing of it stands in the file."""
+        return next((self.lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.lines), 0)
 
 
 def read_yaml(text: str, path: Path) -> tuple[Any, Source]:

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import pool_core
@@ -189,11 +190,12 @@ class Registry:
 
     def collect_findings(self, plan: Plan) -> Iterator[Finding]:
         """What the plugins' ``pool_check_compatibility`` say of a plan. A check that breaks is an error."""
-        from pool_core.interfaces.policy import check_findings  # noqa: PLC0415 - pydantic is heavy
+        from pool_core.interfaces.policy import check_findings, note_slowness  # noqa: PLC0415 - pydantic is heavy
         from pool_core.interfaces.values import Finding  # noqa: PLC0415
 
         impls = self._manager.hook.pool_check_compatibility.get_hookimpls()
         for impl in sorted(impls, key=lambda impl: impl.plugin_name):
+            started = perf_counter()
             try:
                 found = check_findings(impl.function(*(plan,)[: len(impl.argnames)]) or ())
             except (Exception, SystemExit) as error:  # noqa: BLE001 - fails closed: a broken check lets no plan pass
@@ -207,6 +209,8 @@ class Registry:
                     )
                 ]
             yield from (one if one.source else replace(one, source=impl.plugin_name) for one in found)
+            label = f"the check of the plugin {impl.plugin_name!r}"
+            yield from note_slowness(label, impl.plugin_name, perf_counter() - started)
 
     def implements(self, hook: str) -> bool:
         """Whether any active plugin implements ``hook``."""

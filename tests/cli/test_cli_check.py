@@ -57,7 +57,7 @@ def test_a_template_that_breaks_on_the_first_row_is_found(pool, recipe):
     recipe.write_text(recipe.read_text().replace("      task: echo\n", "      task: {use: echo, column: nope}\n"))
     done = pool("check", recipe)
     assert done.code == 4
-    place = f"    at {recipe}:7\n    it has: id, text\n"
+    place = f"    at {recipe}:9\n    it has: id, text\n"
     assert f"the row has no column 'nope'  [render]\n{place}" in done.out
 
 
@@ -96,8 +96,10 @@ def test_json_is_one_document_with_all_of_it(pool, recipe):
                 "hint": "",
                 "fix": "",
                 "source": "refuse",
+                "key": "",
             }
         ],
+        "silenced": [],
     }
 
 
@@ -136,3 +138,72 @@ def test_hostile_text_in_a_finding_is_shown_and_does_nothing(pool, recipe):
     done = pool("check", recipe, "--json")
     assert done.json["findings"][0]["message"] == HOSTILE
     assert not any(character in done.out for character in "\x1b\u202e\x9b\r")
+
+
+# annotations
+
+
+def refuse_with(recipe, **options):
+    policy = json.dumps([{"use": "refuse", **options}])
+    recipe.write_text(recipe.read_text().replace("policies: []", f"policies: {policy}"))
+
+
+def test_annotations_stand_at_the_lines_of_the_recipe(pool, recipe):
+    text = recipe.read_text().replace("      task: echo\n", "      task: {use: echo, column: nope}\n")
+    recipe.write_text(
+        text.replace("ann, ", "ann, sampling: {seed: 1}, ").replace("use: echo, model", "use: echo, seed: false, model")
+    )
+    done = pool("check", recipe, "--format", "github")
+    (line,) = [number for number, line in enumerate(recipe.read_text().splitlines(), 1) if "nope" in line]
+    assert (done.code, done.err) == (4, "")
+    assert done.out == (
+        f"::error file={recipe},line={line},title=render::bob cannot make a prompt of the first row: "
+        "the row has no column 'nope'%0Ait has: id, text\n"
+    )
+
+
+def test_annotations_of_members_that_fit_are_none(pool, recipe):
+    done = pool("check", recipe, "--format", "github")
+    assert (done.code, done.out, done.err) == (0, "", "")
+
+
+def test_levels_have_the_names_of_the_forge(pool, recipe):
+    recipe.write_text(
+        recipe.read_text()
+        .replace("      backend: {use: echo, model: other}\n", "      backend: {use: echo, stop: false}\n")
+        .replace("      task: echo\n", "      task: echo\n      sampling: {stop: [x]}\n")
+        .replace("  policies: []\n", "  policies: [refuse]\n  findings: {escalate: [rendr]}\n")
+    )
+    done = pool("check", recipe, "--format", "github")
+    assert done.code == 4
+    assert [line.partition(" ")[0] for line in done.out.splitlines()] == ["::error", "::warning", "::notice"]
+    places = [line.partition("file=")[2].partition(",title")[0] for line in done.out.splitlines()]
+    # the first member of the finding, the key of the member, and the pool where no member is named
+    assert places == [f"{recipe},line=7", f"{recipe},line=11", f"{recipe},line=3"]
+
+
+def test_what_a_workflow_command_cannot_hold_is_escaped(pool, recipe, tmp_path):
+    folder = tmp_path / "a, b: 100%"
+    folder.mkdir()
+    moved = recipe.rename(folder / "recipe.yaml")
+    (tmp_path / "rows.json").rename(folder / "rows.json")
+    refuse_with(moved, message="50%, a:b\nsecond\r::error::forged")
+    done = pool("check", moved, "--format", "github")
+    (line,) = done.out.splitlines()
+    head, _, text = line.removeprefix("::").partition("::")
+    place = str(moved).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
+    assert head == f"error file={place},line=6,title=refused"
+    assert text == "50%25, a:b%0Asecond\\r::error::forged"
+
+
+def test_hostile_text_in_an_annotation_is_one_line(pool, recipe):
+    refuse_with(recipe, message=HOSTILE)
+    done = pool("check", recipe, "--format", "github")
+    assert len(done.out.splitlines()) == 1
+    assert not any(character in done.out for character in "\x1b\u202e\x9b\r")
+
+
+def test_another_format_is_refused(pool, recipe):
+    done = pool("check", recipe, "--format", "gitlab")
+    assert (done.code, done.out) == (2, "")
+    assert "github" in done.err

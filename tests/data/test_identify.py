@@ -28,6 +28,9 @@ class Raw:
         self.rows = rows
         self.id_column = id_column
 
+    def read_schema(self):
+        return None
+
     def read(self):
         return ((f"line {number}", row) for number, row in enumerate(self.rows, 1))
 

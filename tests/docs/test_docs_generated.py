@@ -6,12 +6,16 @@ import ast
 import importlib.util
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from pool_core.interfaces.contract import ChangeKind
+
 ROOT = Path(__file__).parents[2]
 CHECKS = [
-    ROOT / "pool_core" / "plan" / "judge.py",
+    ROOT / "pool_core" / "interfaces" / "policy.py",
+    *sorted((ROOT / "pool_core" / "plan").glob("*.py")),
     ROOT / "pool_core" / "registry" / "registry.py",
     *sorted((ROOT / "plugins" / "pool-standard" / "pool_standard" / "policies").glob("*.py")),
 ]
@@ -53,8 +57,23 @@ def collect_rules(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Finding", "_error"):
             given = [keyword.value for keyword in node.keywords if keyword.arg == "rule"] + node.args[1:2]
-            rules |= {rule.value for rule in given if isinstance(rule, ast.Constant)}
+            for rule in given:
+                rules |= spell_rule(rule)
     return rules
+
+
+def spell_rule(node):
+    """The rules that an expression stands for: one, or one for each kind of change of a contract."""
+    match node:
+        case ast.Constant(value):
+            return {value}
+        case ast.JoinedStr([ast.Constant("contract-"), ast.FormattedValue()]):
+            return {f"contract-{kind}" for kind in get_args(ChangeKind)}
+        case ast.Name("rule"):
+            return set()  # passed on: its callers are looked at
+        case ast.IfExp(_, one, other):
+            return spell_rule(one) | spell_rule(other)
+    raise AssertionError(f"nobody knows which rule this is: {ast.unparse(node)}")
 
 
 def test_every_rule_has_a_heading_and_every_heading_a_rule():
@@ -70,6 +89,6 @@ def test_each_rule_says_what_why_and_how_to_cure_it():
     page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
     for section in re.split(r"^### ", page, flags=re.MULTILINE)[1:]:
         rule = section.splitlines()[0]
-        assert re.search(r"^\*(Error|Warning)", section, re.MULTILINE), rule
+        assert re.search(r"^\*(Error|Warning|Info)\b", section, re.MULTILINE), rule
         assert "\nWhy: " in section, rule
         assert "\nCure: " in section, rule

@@ -62,38 +62,38 @@ class Tagged(str):
 @pytest.mark.parametrize(
     ("annotation", "text"),
     [
-        (None, "null?"),
-        (type(None), "null?"),
+        (None, "null"),
+        (type(None), "null"),
         (bool, "bool"),
         (int, "int"),
         (float, "float"),
         (str, "str"),
         (Tagged, "str"),
-        (Any, "any?"),
-        (object, "any?"),
-        (datetime, "any?"),
+        (Any, "any"),
+        (object, "any"),
+        (datetime, "any"),
         (Optional[int], "int?"),  # noqa: UP045 - both spellings are read
         (int | None, "int?"),
         (None | int, "int?"),
         (Union[int, float], "float"),  # noqa: UP007
         (int | float | None, "float?"),
-        (int | str, "any?"),
-        (int | str | None, "any?"),
-        (int | None | str, "any?"),
+        (int | str, "any"),
+        (int | str | None, "any"),
+        (int | None | str, "any"),
         (Literal["b", "a"], "'a' | 'b'"),
         (Literal["a", None], "'a'?"),  # noqa: PYI061
         (Literal[1, 2], "int"),
         (Literal[True], "bool"),
-        (Literal["a", 1], "any?"),
+        (Literal["a", 1], "any"),
         (Literal[Colour.RED], "'red'"),
         (Literal["a"] | str, "str"),  # noqa: PYI051
         (Colour, "'blue' | 'red'"),
         (Number, "int"),
-        (Mixed, "any?"),
-        (list, "list[any?]"),
-        (dict, "map[any?]"),
+        (Mixed, "any"),
+        (list, "list[any]"),
+        (dict, "map[any]"),
         (list[int], "list[int]"),
-        (list[None], "list[null?]"),
+        (list[None], "list[null]"),
         (list[int | None], "list[int?]"),
         (set[str], "list[str]"),
         (frozenset[str], "list[str]"),
@@ -101,19 +101,19 @@ class Tagged(str):
         (Iterable[int], "list[int]"),
         (tuple[int, ...], "list[int]"),
         (tuple[int, float], "list[float]"),
-        (tuple[int, str], "list[any?]"),
-        (tuple[()], "list[null?]"),
+        (tuple[int, str], "list[any]"),
+        (tuple[()], "list[null]"),
         (list[list[int]] | None, "list[list[int]]?"),
         (dict[str, int], "map[int]"),
         (Mapping[str, list[int]], "map[list[int]]"),
-        (dict[int, str], "any?"),
+        (dict[int, str], "any"),
         (Inner, "{a: str?, b: int}"),
         (list[Inner], "list[{a: str?, b: int}]"),
         (Names, "list[str]"),
         (Annotated[int, Field(ge=1)], "int"),
         (Annotated[int, {"no": "hash"}], "int"),
         (list[Annotated[int, {"no": "hash"}]], "list[int]"),
-        (Node, "{children: list[any?], parent: any?, value: int}"),
+        (Node, "{children: list[any], parent: any, value: int}"),
     ],
 )
 def test_annotations(annotation, text):
@@ -140,26 +140,26 @@ def test_models_that_hold_themselves_by_way_of_others_have_a_type():
         left: Left | None = None
 
     Left.model_rebuild(_types_namespace={"Right": Right})
-    assert str(read_annotation(Left)) == "{again: {a: str?, b: int}?, right: {left: any?}?}"
+    assert str(read_annotation(Left)) == "{again: {a: str?, b: int}?, right: {left: any}?}"
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (None, "null?"),
+        (None, "null"),
         (True, "bool"),
         (1, "int"),
         (1.0, "float"),
         ("x", "str"),
-        ([], "list[null?]"),
+        ([], "list[null]"),
         ([1, 2.5, None], "list[float?]"),
-        ((1, "x"), "list[any?]"),
+        ((1, "x"), "list[any]"),
         ([[], [1]], "list[list[int?]]"),
         ({}, "{}"),
-        ({"b": 1, "a": [None]}, "{a: list[null?], b: int}"),
+        ({"b": 1, "a": [None]}, "{a: list[null], b: int}"),
         ([{"a": 1}, {"a": None}], "list[{a: int?}]"),
-        ([{"a": 1}, {"b": 1}], "list[any?]"),
-        (object(), "any?"),
+        ([{"a": 1}, {"b": 1}], "list[any]"),
+        (object(), "any"),
     ],
 )
 def test_values(value, text):
@@ -174,9 +174,9 @@ def test_values(value, text):
         (FieldType("literal", values=("a",)), STR, "str"),
         (FieldType("literal", values=("b",)), FieldType("literal", nullable=True, values=("a", "b")), "'a' | 'b'?"),
         (NULL, INT, "int?"),
-        (NULL, ANY, "any?"),
-        (NULL, NULL, "null?"),
-        (ANY, ANY, "any?"),
+        (NULL, ANY, "any"),
+        (NULL, NULL, "null"),
+        (ANY, ANY, "any"),
         (FieldType("list", items=INT), FieldType("list", nullable=True, items=FLOAT), "list[float]?"),
         (FieldType("map", items=NULL), FieldType("map", items=STR), "map[str?]"),
         (
@@ -290,4 +290,4 @@ def test_the_type_of_a_list_does_not_depend_on_the_order_of_its_items(items, ran
 
 @given(TYPES)
 def test_every_type_has_a_text(one):
-    assert str(one).endswith("?") is one.nullable
+    assert str(one).endswith("?") is (one.nullable and one.kind not in ("null", "any"))

@@ -7,11 +7,11 @@ from typing import ClassVar
 import pytest
 from pydantic import BaseModel
 
-from pool_core.errors import RecipeError, TemplateError
+from pool_core.errors import ParseError, RecipeError, TemplateError
 from pool_core.interfaces.config import PluginConfig
 from pool_core.interfaces.task import Task
 from pool_core.interfaces.types import FieldType
-from pool_core.interfaces.values import Prompt
+from pool_core.interfaces.values import Cause, Prompt
 from pool_core.plan.adapt import adapt_member
 from pool_core.recipe.models import Member
 
@@ -130,3 +130,59 @@ def test_a_task_without_inputs_says_none():
     with pytest.raises(RecipeError) as error:
         adapt_member(member, Constant(PluginConfig()), None, ("pool", "members", 0))
     assert error.value.hint == "it has: none"
+
+
+def test_adapters_act_in_their_order():
+    adapter = adapt(
+        outputs={"rating": "score"}, drop=["reason"], cast={"rating": "str"}, collect=["rating"], constant={"by": "a"}
+    )
+    assert {name: str(type_) for name, type_ in adapter.outputs.items()} == {"rating": "list[str]", "by": "str"}
+    assert adapter.adapt_output({"score": 3, "reason": "so"}) == {"rating": ["3"], "by": "a"}
+
+
+def test_a_constant_may_be_null_and_may_replace_a_dropped_field():
+    adapter = adapt(drop=["reason"], constant={"reason": None})
+    assert str(adapter.outputs["reason"]) == "null"
+    assert adapter.adapt_output({"score": 3, "reason": "so"}) == {"score": 3, "reason": None}
+
+
+def test_a_value_that_cannot_be_cast_fails_its_cell():
+    adapter = adapt(cast={"reason": "int"})
+    with pytest.raises(ParseError) as caught:
+        adapter.adapt_output({"score": 3, "reason": "so"})
+    assert str(caught.value) == "the field 'reason' cannot be cast to int: could not convert string to float: 'so'"
+    assert caught.value.cause is Cause.SCHEMA
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        ({"drop": ["reasons"]}, "drop[0]: the task 'rating' has no field 'reasons'\n  did you mean 'reason'?"),
+        (
+            {"drop": ["reason"], "outputs": {"why": "reason"}},
+            "outputs.why: the field 'reason' is dropped and renamed\n  do one of both",
+        ),
+        ({"cast": {"scores": "int"}}, "cast.scores: the pool gets no field 'scores'\n  did you mean 'score'?"),
+        (
+            {"cast": {"score": "number"}},
+            (
+                "cast.score: 'number' is no type; "
+                "known are any, bool, float, int, null, str, list[...], map[...], {...}\n"
+                "  a type is written as in `float`, `str?`, `list[str]`"
+            ),
+        ),
+        (
+            {"cast": {"score": "list[int]"}},
+            "cast.score: int cannot be cast to list[int]\n  no value of the one is a value of the other",
+        ),
+        ({"collect": ["x"]}, "collect[0]: the pool gets no field 'x'\n  it has: score, reason"),
+        (
+            {"constant": {"score": 1}},
+            "constant.score: the field 'score' is there already\n  drop the task's own: `drop: [score]`",
+        ),
+    ],
+)
+def test_an_adapter_that_cannot_be_says_why(keys, text):
+    with pytest.raises(RecipeError) as caught:
+        adapt(**keys)
+    assert str(caught.value) == f"pool.members[0].{text}"

@@ -66,6 +66,10 @@ KEEPING = {
     "name": "b",
     "limits": {"concurrency": 1, "timeout": 1, "attempts": 1, "max_wait": 1},
     "outputs": {"reply": "said"},
+    "drop": ["said"],
+    "cast": {"said": "str?"},
+    "collect": ["said"],
+    "constant": {"language": "en"},
     "when": None,
     "weight": 2.0,
 }
@@ -105,7 +109,17 @@ def test_what_is_not_sent_changes_nothing():
 
 @pytest.mark.parametrize(
     "keys",
-    [{"outputs": {"reply": "said"}}, {"task": {"use": "echo", "suffix": "!"}}, {"task": "code"}],
+    [
+        {"outputs": {"reply": "said"}},
+        {"drop": ["said"]},
+        {"cast": {"said": "str?"}},
+        {"cast": {"said": "int"}},
+        {"collect": ["said"]},
+        {"constant": {"language": "en"}},
+        {"constant": {"language": "de"}},
+        {"task": {"use": "echo", "suffix": "!"}},
+        {"task": "code"},
+    ],
 )
 def test_what_shapes_the_reading_of_answers_changes_its_fingerprint(keys):
     assert take_fingerprints(**keys)[1] != take_fingerprints()[1]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from pool_core.api import hookimpl
+from pool_core.interfaces.policy import merge_schema
 from pool_core.interfaces.types import ANY, FieldType
 from pool_core.interfaces.values import Finding
-from pool_core.plan.build import make_plan, merge_schema
+from pool_core.plan import judge
+from pool_core.plan.build import make_plan
 from pool_core.plan.judge import run_policies
+from pool_core.plan.rows import MemoryRows
 from pool_core.recipe.load import load_recipe
-from pool_core.recipe.models import Member
+from pool_core.recipe.models import Member, PoolSpec, Recipe
 from pool_core.testing.scripted import CodeTask, EchoTask
 
 TEXT_BACKEND = {"use": "echo", "takes": "text"}
@@ -157,6 +162,7 @@ def test_format_unused(plan):
             "a has a prompt format, but its backend scripted/echo takes messages as they are",
             ("a",),
             hint="remove `prompt_format`, or let the backend take text",
+            key="prompt_format",
         ),
     )
 
@@ -170,6 +176,7 @@ def test_format_missing(plan):
             ("a",),
             hint="name the format that the model was trained on",
             fix="prompt_format: chatml",
+            key="backend",
         ),
     )
     assert plan(echo(backend=TEXT_BACKEND, prompt_format="lines")).findings == ()
@@ -187,6 +194,7 @@ def test_prompt_kind(plan):
             "a makes one text, but its backend scripted/echo takes messages",
             ("a",),
             hint="use a task that makes messages, or a backend that takes text",
+            key="backend",
         ),
     )
 
@@ -198,6 +206,7 @@ def test_render(plan):
             "render",
             "a cannot make a prompt of the first row: the column 'text' must hold text, not int",
             ("a",),
+            key="task",
         ),
     )
     found = find(plan(echo(), rows=[{"other": 5, "more": 6}]), "render")
@@ -235,6 +244,7 @@ def test_parameter_ignored(plan, name, value):
             ("a",),
             name,
             hint=f"remove `{name}` from its sampling",
+            key="sampling",
         ),
     )
     assert made.compatible
@@ -308,6 +318,7 @@ def test_when_column(plan):
             "a's `when` reads 'sauce', 'taste', which no row has",
             ("a",),
             hint="the columns are text, prompt",
+            key="when",
         ),
     )
     assert plan(echo(when="sauce == 'x'"), assign="routed", rows=None).findings == ()
@@ -324,6 +335,7 @@ def test_columns_that_may_come_later_refuse_nothing(plan):
             "a's `when` reads 'sauce', which none of the first 100 rows has",
             ("a",),
             hint="the columns are text, prompt; a cell whose row lacks one that is read fails with the cause `render`",
+            key="when",
         ),
     )
     assert (made.compatible, made.sample_complete) == (True, False)
@@ -478,3 +490,66 @@ def test_types_that_conflict_are_any(plan):
 
 def test_no_members_have_no_schema():
     assert merge_schema([]) == {}
+
+
+def test_a_recipe_can_silence_a_rule_with_a_reason_and_raise_another(plan):
+    member = echo(sampling={"seed": 7}, backend={"use": "echo", "model": "x", "seed": False})
+    (warning,) = plan(member).findings
+    raised = plan(member, findings={"escalate": ["parameter-ignored"]})
+    assert raised.findings == (replace(warning, level="error"),)
+    assert not raised.compatible
+    silenced = plan(member, findings={"silence": {"parameter-ignored": "this server has no seed"}})
+    assert (silenced.findings, silenced.silenced) == ((), (warning,))
+
+
+def test_a_word_on_a_rule_that_no_finding_has_is_an_info(plan):
+    made = plan(echo(), findings={"escalate": ["rendr"], "silence": {"format-unused": "we know"}})
+    assert [(finding.level, finding.rule, finding.message) for finding in made.findings] == [
+        ("info", "rule-unused", "the recipe has a word on 'format-unused', and there is no such finding"),
+        ("info", "rule-unused", "the recipe has a word on 'rendr', and there is no such finding"),
+    ]
+
+
+def test_a_silence_needs_a_reason():
+    with pytest.raises(ValidationError, match="needs a reason, as in"):
+        PoolSpec(members=(echo(),), findings={"silence": {"x": " "}})
+
+
+def test_some_rows_without_a_prompt_are_a_warning(plan):
+    made = plan(echo(), rows=[{"text": "a"}, {"text": 1}, {"text": "b"}, {"text": None}])
+    (finding,) = made.findings
+    assert (finding.level, finding.rule, finding.key) == ("warning", "render-some", "task")
+    assert finding.message == (
+        "a cannot make a prompt of 2 of the first 4 rows, the first of them row 2: "
+        "the column 'text' must hold text, not int"
+    )
+    assert made.compatible
+
+
+def test_a_slow_policy_is_reported(plan, monkeypatch):
+    ticks = iter([0.0, 2.5, 3.0, 3.1])
+    monkeypatch.setattr(judge, "perf_counter", lambda: next(ticks))
+    (finding,) = plan(echo(), policies=(lambda members: (), lambda members: ())).findings
+    assert (finding.level, finding.rule) == ("warning", "check-slow")
+    assert finding.message == "the policy '<lambda>' took 2.5 s; a check may take 1 s"
+
+
+def test_a_hook_cannot_change_the_plan(registry):
+    class Meddler:
+        @hookimpl
+        def pool_check_compatibility(self, plan):
+            for change in (
+                lambda: plan.sample.clear(),  # noqa: PLW0108 - looked up inside the check
+                lambda: plan.sample[0].update(text="y"),
+                lambda: plan.members[0].sampling.update(temperature=9),
+                lambda: plan.schema.update(x=ANY),
+                lambda: plan.columns.clear(),  # noqa: PLW0108
+            ):
+                with pytest.raises(AttributeError):
+                    change()
+
+    registry.register(Meddler(), name="meddler")
+    pool = PoolSpec(members=(echo(sampling={"temperature": 1}),), policies=())
+    made = make_plan(Recipe(pool=pool), registry, rows=MemoryRows([{"text": "x"}], None))
+    assert made.findings == ()
+    assert (made.sample, dict(made.members[0].sampling)) == ([{"text": "x"}], {"temperature": 1})

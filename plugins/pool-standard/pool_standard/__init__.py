@@ -22,6 +22,10 @@ def pool_policies() -> Iterator[Contribution]:
     yield Contribution("same-family", f"{policies}.task_classes:SameFamily", "All tasks derive from one real task.")
     yield Contribution("output-names", f"{policies}.outputs:OutputNames", "All members give the same field names.")
     yield Contribution("output-schema", f"{policies}.outputs:OutputSchema", "Same field names, and types that unify.")
+    yield Contribution("output-union", f"{policies}.outputs:OutputUnion", "Types of equal field names unify.")
+    yield Contribution("contract", f"{policies}.contract:Contract", "The merged schema satisfies a contract.")
+    yield Contribution("any_of", f"{policies}.combine:AnyOf", "One of several policies accepts.")
+    yield Contribution("all", f"{policies}.combine:AllOf", "All of several policies accept.")
     yield Contribution("inputs", f"{policies}.inputs:Inputs", "The rows have every column that a member needs.")
 
 

@@ -17,7 +17,8 @@ from pool_standard.data.parquet import ParquetReader, ParquetWriter, ParquetWrit
 
 from pool_core.errors import PoolError, RowsError
 from pool_core.interfaces.config import PluginConfig
-from pool_core.interfaces.types import ANY, NULL, FieldType
+from pool_core.interfaces.type_text import parse_type
+from pool_core.interfaces.types import ANY, NULL, FieldType, accepts, infer_type
 
 BOOL, INT, FLOAT, STR = (FieldType(kind) for kind in ("bool", "int", "float", "str"))
 SURROGATES = ("\ud800", "\ud801")
@@ -43,6 +44,10 @@ def read(path: Path) -> list:
 def write(path: Path, records: list, schema: dict, **config) -> pa.Table:
     assert ParquetWriter(path, ParquetWriterConfig(**config)).write(records, schema) == len(records)
     return pq.read_table(path)
+
+
+def read_schema(path: Path) -> dict[str, FieldType]:
+    return ParquetReader(path, PluginConfig()).read_schema()
 
 
 def read_column(path: Path, column: pa.Array) -> list:
@@ -169,7 +174,7 @@ def test_the_largest_integers_fit(tmp_path, value):
         (FLOAT, False, "a", "a value of the type float is expected, and this is a bool"),
         (BOOL, 1, "a", "a value of the type bool is expected, and this is a int"),
         (STR, 1, "a", "a value of the type str is expected, and this is a int"),
-        (NULL, "x", "a", "a value of the type null? is expected, and this is a str"),
+        (NULL, "x", "a", "a value of the type null is expected, and this is a str"),
         (make_list(STR), "x", "a", "a value of the type list[str] is expected, and this is a str"),
         (make_map(STR), ["x"], "a", "a value of the type map[str] is expected, and this is a list"),
         (make_map(STR), dict.fromkeys(SURROGATES, ""), "a", "two keys are equal once invalid characters are replaced"),
@@ -337,6 +342,58 @@ def test_a_missing_file_is_explained(tmp_path):
         read(tmp_path / "no.parquet")
 
 
+# --- the declared schema
+
+DATE, FIELD = pa.date32(), pa.field("x", pa.int8(), nullable=False)
+
+
+@pytest.mark.parametrize(
+    ("arrow", "text"),
+    [
+        (pa.null(), NULL),
+        (pa.bool_(), "bool?"),
+        (pa.uint8(), "int?"),
+        (pa.float32(), "float?"),
+        (pa.large_string(), "str?"),
+        (pa.timestamp("us", "Europe/Berlin"), "str?"),
+        (DATE, "str?"),
+        (pa.time64("us"), "str?"),
+        (pa.decimal128(10, 2), "str?"),
+        (pa.binary(), "str?"),
+        (pa.dictionary(pa.int32(), pa.string()), "str?"),
+        (pa.list_(DATE), "list[str?]?"),
+        (pa.large_list(FIELD), "list[int]?"),
+        (pa.list_(pa.int64(), 2), "list[int?]?"),
+        (pa.map_(pa.string(), pa.float64()), "map[float?]?"),
+        (pa.struct([("b", pa.string()), ("a", pa.list_(pa.bool_())), FIELD]), "{a: list[bool?]?, b: str?, x: int}?"),
+    ],
+    ids=str,
+)
+def test_the_schema_is_that_of_the_plain_values(tmp_path, arrow, text):
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.schema([("c", arrow)]).empty_table(), path)
+    assert read_schema(path) == {"c": text if text is NULL else parse_type(text)}
+
+
+def test_columns_are_declared_in_order_and_as_nullable_as_the_file_says(tmp_path):
+    path = tmp_path / "rows.parquet"
+    schema = pa.schema([pa.field("b", pa.string(), nullable=False), pa.field("a", pa.float64(), nullable=False)])
+    pq.write_table(schema.empty_table(), path)
+    assert list(read_schema(path).items()) == [("b", STR), ("a", FieldType("float", nullable=True))]
+
+
+def test_a_schema_is_refused_as_its_rows_are(tmp_path):
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"c": pa.array([1], pa.duration("s"))}), path)
+    with pytest.raises(RowsError, match="the column 'c' has the Arrow type duration"):
+        read_schema(path)
+    path.write_bytes(b"a,b")
+    with pytest.raises(RowsError, match="not a Parquet file"):
+        read_schema(path)
+    with pytest.raises(RowsError, match=r"nothing\.parquet"):
+        read_schema(tmp_path / "nothing.parquet")
+
+
 # --- both ways
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=5)
@@ -381,3 +438,6 @@ def test_what_is_written_is_read_again(tmp_path_factory, data, schema):
     table = write(path, records, schema, batch_size=2)
     assert table.schema == pa.schema([(name, to_arrow(type_)) for name, type_ in schema.items()])
     assert [row for _, row in read(path)] == records
+    declared = read_schema(path)
+    assert declared.keys() == schema.keys()
+    assert all(accepts(declared[name], infer_type(value)) for row in records for name, value in row.items())

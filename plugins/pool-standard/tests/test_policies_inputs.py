@@ -25,7 +25,7 @@ class Text:
 
 def make_member(name: str, inputs: dict[str, str], columns: tuple[str, ...] | list[str] | None) -> MemberSignature:
     types = None if columns is None else dict.fromkeys(columns, STR)
-    return MemberSignature(name, "standard/text", Text, inputs, {}, {}, types)
+    return MemberSignature(name, "standard/text", Text, inputs, {}, {}, columns=types)
 
 
 def judge(inputs: dict[str, str], *columns: str) -> list:

@@ -1,8 +1,7 @@
-"""The policies output-names and output-schema: which fields fit, in any order, and fixes that cure."""
+"""The policies output-names, output-schema and output-union: which fields fit, in any order, and what they say."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from itertools import combinations, permutations
 
@@ -10,14 +9,16 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pool_standard.policies.outputs import OutputNames, OutputSchema
+from pool_standard.policies.outputs import OutputNames, OutputSchema, OutputSchemaConfig, OutputUnion
 
 from pool_core.interfaces.config import PluginConfig
 from pool_core.interfaces.policy import MemberSignature
 from pool_core.interfaces.types import ANY, NULL, Conflict, FieldType, unify
 
 INT, FLOAT, STR, BOOL = (FieldType(kind) for kind in ("int", "float", "str", "bool"))
-NAMES, SCHEMA = OutputNames(PluginConfig()), OutputSchema(PluginConfig())
+NAMES, SCHEMA = OutputNames(PluginConfig()), OutputSchema(OutputSchemaConfig())
+OPEN, UNION = OutputSchema(OutputSchemaConfig(open_structs=True)), OutputUnion(PluginConfig())
+ALL = (NAMES, SCHEMA, OPEN, UNION)
 
 
 class Text:
@@ -115,24 +116,71 @@ def test_members_of_one_group_with_different_fixes_have_a_finding_each():
 
 
 @pytest.mark.parametrize(
-    ("member", "differences", "field"),
+    ("member", "differences", "field", "fix", "does"),
     [
-        (make_member("a", x=STR), "'y' missing", "y"),
-        (make_member("a", x=STR, y=INT, z=STR), "'z' extra", "z"),
-        (make_member("a", x=STR, z=STR), "'y' missing and 'z' extra", "y"),  # the types of y and z conflict
-        (make_member("a", u=STR, v=STR), "'x' and 'y' missing and 'u' and 'v' extra", ""),
-        (make_member("a"), "'x' and 'y' missing", ""),
-        (replace(make_member("a", x=STR, z=INT), sources={}), "'y' missing and 'z' extra", "y"),
+        (make_member("a", x=STR), "'y' missing", "y", ["constant: {y: null}"], "gives 'y' as null"),
+        (make_member("a", x=STR, y=INT, z=STR), "'z' extra", "z", ["drop: [z]"], "drops 'z'"),
+        (
+            make_member("a", x=STR, z=STR),  # the types of y and z conflict
+            "'y' missing and 'z' extra",
+            "y",
+            ["drop: [z]", "constant: {y: null}"],
+            "drops 'z' and gives 'y' as null",
+        ),
+        (
+            make_member("a", u=STR, v=INT),
+            "'x' and 'y' missing and 'u' and 'v' extra",
+            "",
+            ["outputs: {x: u, y: v}"],
+            "renames the task's own field to 'x' and renames the task's own field to 'y'",
+        ),
+        (
+            make_member("a", renames={"v": "own"}, u=STR, v=STR),  # either could be x
+            "'x' and 'y' missing and 'u' and 'v' extra",
+            "",
+            ["outputs: {}", "drop: [own, u]", "constant: {x: null, y: null}"],
+            "drops 'u', drops 'v', gives 'x' as null and gives 'y' as null",
+        ),
+        (
+            make_member("a"),
+            "'x' and 'y' missing",
+            "",
+            ["constant: {x: null, y: null}"],
+            "gives 'x' as null and gives 'y' as null",
+        ),
     ],
 )
-def test_without_a_safe_rename_there_is_no_fix_and_both_sides_are_named(member, differences, field):
+def test_a_member_is_given_the_names_of_most(member, differences, field, fix, does):
     (finding,) = NAMES.judge([member, make_member("b", x=STR, y=INT)])
     assert finding.message.endswith(f": {differences}.")
-    assert (finding.members, finding.field, finding.fix) == (("a", "b"), field, "")
+    assert (finding.members, finding.field, finding.fix.splitlines()) == (("a",), field, fix)
+    assert finding.hint == f"Add the fix to 'a': it {does}."
+
+
+def test_where_nothing_tells_what_gives_a_field_there_is_no_fix_and_both_sides_are_named():
+    (finding,) = NAMES.judge([replace(make_member("a", x=STR, z=INT), sources={}), make_member("b", x=STR, y=INT)])
+    assert (finding.members, finding.field, finding.fix) == (("a", "b"), "y", "")
     assert finding.hint == (
+        "No fix can be proposed: nothing tells what gives 'z'. "
         "Rename fields with `outputs: {the pool's field: the task's own field}`, "
         "or choose tasks that give the same fields."
     )
+
+
+def test_a_fix_says_which_keys_it_replaces():
+    member = replace(make_member("a", z=STR), adapters={"constant": {"z": 1}, "drop": ("x",)}, sources={})
+    (finding,) = NAMES.judge([member, make_member("b", x=STR)])
+    assert finding.fix == "constant: {x: 1}"
+    assert finding.hint == "Add the fix to 'a' in place of `constant`: it renames the constant 'z' to 'x'."
+
+
+def test_a_value_that_no_recipe_can_write_has_no_fix():
+    odd = replace(make_member("a", x=STR, y=ANY), sources={"x": "x"}, adapters={"constant": {"y": object()}})
+    (finding,) = NAMES.judge([odd, make_member("b", x=STR, z=STR), make_member("c", x=STR, z=STR)])
+    assert (finding.members, finding.fix) == (("a",), "constant: {z: null}")
+    (finding,) = SCHEMA.judge([odd, make_member("b", x=STR, y=STR)])
+    assert (finding.members, finding.fix) == (("a", "b"), "")
+    assert finding.hint.startswith("No fix can be proposed: a constant has a value that YAML cannot hold. Declare 'y'")
 
 
 def test_a_member_without_outputs_is_said_so():
@@ -143,7 +191,8 @@ def test_a_member_without_outputs_is_said_so():
 
 def test_proposals_fit_each_other():
     members = [make_member(name, x=NULL) for name in "abc"] + [make_member("d", y=INT), make_member("e", z=STR)]
-    assert [finding.fix for finding in NAMES.judge(members)] == ["outputs: {x: y}", ""]
+    fixes = [finding.fix for finding in NAMES.judge(members)]
+    assert fixes == ["outputs: {x: y}", "drop: [z]\nconstant: {x: null}"]
 
 
 # --- types
@@ -168,11 +217,26 @@ def test_types_that_conflict_are_refused():
         f"int in 'b' (standard/code, {__name__}.Code)."
     )
     assert (finding.level, finding.rule, finding.source) == ("error", "output-type", "output-schema")
-    assert (finding.members, finding.field, finding.fix) == (("a", "b", "c"), "x", "")
+    assert (finding.members, finding.field, finding.fix) == (("b",), "x", "cast: {x: str}")
+    assert finding.hint == "Add the fix to 'b': it casts 'x' to str."
+
+
+def test_types_of_which_nothing_tells_what_gives_them_have_no_fix():
+    members = [replace(make_member("b", x=INT), sources={}), replace(make_member("a", x=STR), sources={})]
+    (finding,) = SCHEMA.judge(members)
+    assert (finding.members, finding.fix) == (("a", "b"), "")
     assert finding.hint == (
+        "No fix can be proposed: nothing tells what gives 'x'. "
         "Declare 'x' alike in these tasks. What unifies: int with float, literals with str, "
         "a type with its nullable form, structs with equal names."
     )
+
+
+def test_members_with_different_fixes_for_one_field_have_a_finding_each():
+    members = [make_member("a", x=INT), make_member("b", x=replace(INT, nullable=True)), make_member("c", x=STR)]
+    found = [(finding.members, finding.fix, finding.message) for finding in SCHEMA.judge(members)]
+    assert [entry[:2] for entry in found] == [(("a",), "cast: {x: str}"), (("b",), 'cast: {x: "str?"}')]
+    assert len({entry[2] for entry in found}) == 1
 
 
 def test_a_conflict_inside_a_field_has_its_path():
@@ -187,14 +251,41 @@ def test_a_conflict_inside_a_field_has_its_path():
 
 def test_names_and_types_are_both_reported():
     members = [make_member("a", x=INT, y=STR), make_member("b", x=STR, z=STR)]
-    rules = [(finding.rule, finding.source, finding.fix) for finding in SCHEMA.judge(members)]
-    assert rules == [("output-names", "output-schema", "outputs: {z: y}"), ("output-type", "output-schema", "")]
+    found = [(finding.rule, finding.members, finding.source, finding.fix) for finding in SCHEMA.judge(members)]
+    fix = "outputs: {z: y}\ncast: {x: str}"
+    assert found == [
+        ("output-names", ("a",), "output-schema", fix),
+        ("output-type", ("a",), "output-schema", fix),
+    ]
 
 
 def test_any_between_two_that_conflict_does_not_depend_on_names():
     for types in permutations([INT, ANY, STR]):
         members = [make_member(name, x=type_) for name, type_ in zip("abc", types, strict=True)]
-        assert [finding.rule for finding in SCHEMA.judge(members)] == ["output-type"]
+        found = list(SCHEMA.judge(members))
+        assert {finding.rule for finding in found} == {"output-type"}
+        assert {name for finding in found for name in finding.members} == {
+            name for name, type_ in zip("abc", types, strict=True) if type_ != STR
+        }
+
+
+def test_structs_with_different_names_unify_where_they_are_open():
+    members = [make_member("a", x=make_struct(u=STR, v=INT)), make_member("b", x=make_struct(u=STR, w=INT))]
+    (finding,) = SCHEMA.judge(members)
+    assert (finding.members, finding.fix) == (("a", "b"), "cast: {x: str}")
+    assert finding.hint == "Add the fix to 'a' and 'b': it writes 'x' as JSON text."
+    assert list(OPEN.judge(members)) == list(UNION.judge(members)) == []
+    conflict = [*members, make_member("c", x=make_struct(u=INT))]
+    for policy in (OPEN, UNION):
+        assert {finding.rule for finding in policy.judge(conflict)} == {"output-type"}
+
+
+def test_a_union_takes_different_names_and_refuses_types_that_conflict():
+    members = [make_member("a", x=INT, y=STR), make_member("b", z=STR), make_member("c")]
+    assert list(UNION.judge(members)) == []
+    (finding,) = UNION.judge([*members, make_member("d", z=INT)])
+    assert (finding.rule, finding.source, finding.members) == ("output-type", "output-union", ("d",))
+    assert finding.fix == "cast: {z: str}"
 
 
 # --- both, over all orders
@@ -220,7 +311,7 @@ def draw_members(draw) -> list[MemberSignature]:
 
 @given(members=draw_members())
 def test_the_order_of_members_says_nothing(members):
-    for policy in (NAMES, SCHEMA):
+    for policy in ALL:
         assert len({tuple(policy.judge(order)) for order in permutations(members)}) == 1
 
 
@@ -234,14 +325,14 @@ def test_verdicts_follow_from_the_members(members):
         if isinstance(unify(one.outputs[field], two.outputs[field]), Conflict)
     }
     assert (list(NAMES.judge(members)) == []) == same_names
-    found = Counter(finding.rule for finding in SCHEMA.judge(members))
-    assert found["output-type"] == len(conflicts)
-    assert (found["output-names"] == 0) == same_names
+    found = list(SCHEMA.judge(members))
+    assert {finding.field for finding in found if finding.rule == "output-type"} == conflicts
+    assert all(finding.rule != "output-names" for finding in found) == same_names
 
 
 @given(outputs=OUTPUTS)
 def test_one_member_or_none_always_passes(outputs):
-    for policy in (NAMES, SCHEMA):
+    for policy in ALL:
         assert list(policy.judge([make_member("a", **outputs)])) == list(policy.judge([])) == []
 
 

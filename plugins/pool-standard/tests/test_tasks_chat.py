@@ -9,7 +9,9 @@ from pool_standard.tasks.chat import Chat, ChatConfig
 from pool_standard.tasks.text_generation import TextGeneration
 
 from pool_core.errors import ParseError, TemplateError
+from pool_core.interfaces.types import accepts
 from pool_core.interfaces.values import Answer, Message
+from pool_core.plan.rows import merge_columns
 
 TALK = [
     {"role": "user", "content": "Hi {{ x }}"},
@@ -34,6 +36,26 @@ def test_it_sends_the_conversation_as_it_is() -> None:
 def test_the_inputs_are_the_column_and_those_of_the_system_prompt() -> None:
     assert make().inputs == ("messages",)
     assert make(column="talk", system_prompt="Be {{ tone }}").inputs == ("talk", "tone")
+
+
+@pytest.mark.parametrize(
+    ("values", "fits"),
+    [
+        ([TALK, [{"role": "user", "content": "Hi"}]], True),
+        ([TALK[:1], None], True),
+        ([[]], True),
+        ([[{"role": "user"}, "Hi"]], True),  # some may be: `render` looks at each
+        (["Hi"], False),
+        ([["Hi", "there"]], False),
+        ([{"role": "user", "content": "Hi"}], False),
+        ([7], False),
+    ],
+)
+def test_the_column_has_to_be_a_list_of_objects(values: list[Any], fits: bool) -> None:
+    (wanted,) = make(column="talk", system_prompt="{{ tone }}").input_types.items()
+    assert wanted[0] == "talk"
+    columns = merge_columns([{"talk": value} for value in values])
+    assert accepts(wanted[1], columns["talk"]) is fits
 
 
 @pytest.mark.parametrize("role", ["system", "developer"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -17,7 +18,7 @@ from pool_core.interfaces.types import FieldType
 from pool_core.interfaces.values import Row
 from pool_standard.data.arrow import MisfitError, fit_value, to_arrow_schema
 from pool_standard.data.guards import explain_os_errors, refuse_unknown_fields
-from pool_standard.data.plain import Reading, UnreadableError, plan_reading
+from pool_standard.data.plain import Reading, UnreadableError, describe_type, plan_reading
 
 __all__ = ["ParquetReader", "ParquetWriter", "ParquetWriterConfig"]
 
@@ -35,6 +36,17 @@ class ParquetReader(Reader[PluginConfig]):
 
     Config = PluginConfig
 
+    def read_schema(self) -> dict[str, FieldType]:
+        """The columns and the types of the plain values that `read` yields.
+
+        Raises:
+            RowsError: as `read` does, as far as the file's end and its columns tell.
+        """
+        with self._open() as parquet:
+            schema = parquet.schema_arrow
+            self._plan_columns(schema)
+            return {field.name: describe_type(field.type, nullable=field.nullable) for field in schema}
+
     def read(self) -> Iterator[tuple[str, Row]]:
         """Yield ``("row 12", row)``, counted from 1.
 
@@ -42,6 +54,11 @@ class ParquetReader(Reader[PluginConfig]):
             RowsError: the file cannot be read or is no Parquet file, or a column's type or a value
                 has no plain JSON value.
         """
+        with self._open() as parquet:
+            yield from self._read_batches(parquet)
+
+    @contextmanager
+    def _open(self) -> Iterator[pq.ParquetFile]:
         with explain_os_errors(self.path), self.path.open("rb") as file:
             try:
                 parquet = pq.ParquetFile(file)
@@ -49,7 +66,7 @@ class ParquetReader(Reader[PluginConfig]):
                 hint = "Check that the file is complete, or set the reader that fits its format."
                 raise RowsError(f"not a Parquet file: {_say(error)}", where=str(self.path), hint=hint) from error
             with parquet:
-                yield from self._read_batches(parquet)
+                yield parquet
 
     def _read_batches(self, parquet: pq.ParquetFile) -> Iterator[tuple[str, Row]]:
         readings = self._plan_columns(parquet.schema_arrow)

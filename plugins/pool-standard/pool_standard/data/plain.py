@@ -11,7 +11,9 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 from pyarrow import types
 
-__all__ = ["Reading", "UnreadableError", "plan_reading"]
+from pool_core.interfaces.types import NULL, FieldType
+
+__all__ = ["Reading", "UnreadableError", "describe_type", "plan_reading"]
 
 Convert: TypeAlias = Callable[[Any], Any]
 
@@ -52,6 +54,30 @@ def plan_reading(type_: pa.DataType, path: str) -> Reading:
         if holds(type_):
             return plan(type_, path)
     raise UnreadableError(f"the column {path!r} has the Arrow type {type_}, which has no plain JSON value")
+
+
+def describe_type(type_: pa.DataType, *, nullable: bool) -> FieldType:
+    """The type of the plain values that `plan_reading` makes of ``type_``, which it can read."""
+    if types.is_null(type_):
+        return NULL
+    if types.is_dictionary(type_):
+        return describe_type(type_.value_type, nullable=nullable)
+    if types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_):
+        return FieldType("list", nullable, items=_describe_field(type_.value_field))
+    if types.is_map(type_):
+        return FieldType("map", nullable, items=_describe_field(type_.item_field))
+    if types.is_struct(type_):
+        fields = (type_.field(index) for index in range(type_.num_fields))
+        return FieldType("struct", nullable, fields=tuple(sorted((f.name, _describe_field(f)) for f in fields)))
+    if types.is_floating(type_):
+        return FieldType("float", nullable=True)  # NaN and the infinities are read as null
+    if types.is_boolean(type_) or types.is_integer(type_):
+        return FieldType("bool" if types.is_boolean(type_) else "int", nullable)
+    return FieldType("str", nullable)
+
+
+def _describe_field(field: pa.Field) -> FieldType:
+    return describe_type(field.type, nullable=field.nullable)
 
 
 def _is_any_of(*tests: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], bool]:

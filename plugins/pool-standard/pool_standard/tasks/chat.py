@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
@@ -9,6 +10,7 @@ from pydantic import BaseModel, Field
 from pool_core.errors import TemplateError
 from pool_core.interfaces.config import PluginConfig
 from pool_core.interfaces.task import Task
+from pool_core.interfaces.types import ANY, FieldType
 from pool_core.interfaces.values import Answer, Message, Prompt, Row
 from pool_standard.tasks.prompts import compile_system_prompt, list_names, render_system_prompt, take_text
 
@@ -16,6 +18,8 @@ __all__ = ["Chat", "ChatConfig", "ChatOutput"]
 
 _ROLES: Final = ("system", "developer", "user", "assistant", "tool")
 _INSTRUCTING: Final = frozenset({"system", "developer"})
+#: A list of objects, whatever they hold.
+_CONVERSATION: Final = FieldType("list", items=FieldType("map", items=ANY))
 _FORM: Final = 'A conversation is a list such as [{"role": "user", "content": "Hello"}].'
 
 
@@ -53,6 +57,10 @@ class Chat(Task[ChatConfig]):
     @property
     def inputs(self) -> tuple[str, ...]:
         return tuple(sorted({self.config.column, *list_names(self._system)}))
+
+    @property
+    def input_types(self) -> Mapping[str, FieldType]:
+        return {self.config.column: _CONVERSATION}
 
     @property
     def accepts_truncated(self) -> bool:

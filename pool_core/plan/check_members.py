@@ -1,0 +1,137 @@
+"""What each member alone gets wrong: its inputs, its prompts, parameters that its backend ignores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from pool_core.errors import TemplateError
+from pool_core.interfaces.types import FieldType, accepts
+from pool_core.interfaces.values import Finding, Row
+from pool_core.plan.cells import make_prompt
+from pool_core.plan.model import PlannedMember
+
+__all__ = ["check_members"]
+
+
+def check_members(
+    members: Sequence[PlannedMember],
+    sample: Sequence[Row],
+    columns: Mapping[str, FieldType] | None,
+    *,
+    complete: bool = True,
+) -> Iterator[Finding]:
+    """Every finding about one member. Renders the sampled rows for it; sends nothing.
+
+    Args:
+        complete: whether ``sample`` is all rows.
+    """
+    for member in members:
+        yield from _check_input_types(member, columns or {})
+        yield from _check_prompts(member, sample, complete=complete)
+        yield from _check_sampling(member)
+
+
+def _check_input_types(member: PlannedMember, columns: Mapping[str, FieldType]) -> Iterator[Finding]:
+    """The columns against the types that the task declares for its inputs."""
+    for name, wanted in member.task.input_types.items():
+        column = member.adapter.inputs.get(name, name)
+        found = columns.get(column)
+        if found is not None and not accepts(wanted, found):
+            yield _error(
+                member,
+                "input-type",
+                f"{member.name} reads its input {name!r} from the column {column!r}, which holds {found}; "
+                f"the task {member.task_name} needs {wanted}",
+                hint="name another column, as in `inputs: {" + f"{name}: COLUMN" + "}`",
+                field=column,
+                key="inputs" if name in member.signature.adapters.get("inputs", {}) else "task",
+            )
+
+
+def _check_prompts(member: PlannedMember, sample: Sequence[Row], *, complete: bool) -> Iterator[Finding]:
+    if member.prompt_format is not None and member.capabilities.takes == "chat":
+        yield _error(
+            member,
+            "format-unused",
+            f"{member.name} has a prompt format, but its backend {member.backend.name} takes messages as they are",
+            hint="remove `prompt_format`, or let the backend take text",
+            key="prompt_format",
+        )
+        return
+    failures: list[tuple[int, TemplateError]] = []
+    for number, row in enumerate(sample, start=1):
+        try:
+            prompt = make_prompt(member, row)
+        except TemplateError as error:
+            failures.append((number, error))
+        else:
+            if problem := _check_kind(member, is_text=prompt.text is not None, has_messages=bool(prompt.messages)):
+                yield problem
+                return
+    if failures:
+        # A column that none of the first rows has may be in later ones: then only the rows without it fail.
+        late = not complete and any(all(name not in row for row in sample) for name in member.adapter.inputs.values())
+        yield _report_failures(member, failures, len(sample), late=late)
+
+
+def _report_failures(
+    member: PlannedMember, failures: Sequence[tuple[int, TemplateError]], rows: int, *, late: bool
+) -> Finding:
+    """One finding for all rows: an error where the first row fails and no later one can mend it, else a warning."""
+    number, error = failures[0]
+    if number == 1 and late:
+        message = f"{member.name} cannot make a prompt of the first row: {error.message}"
+        return Finding("warning", "render", message, (member.name,), hint=error.hint, key="task")
+    if number == 1:
+        message = f"{member.name} cannot make a prompt of the first row: {error.message}"
+        return _error(member, "render", message, hint=error.hint, key="task")
+    return Finding(
+        "warning",
+        "render-some",
+        f"{member.name} cannot make a prompt of {len(failures)} of the first {rows} rows, "
+        f"the first of them row {number}: {error.message}",
+        (member.name,),
+        hint="these cells will fail with the cause render, the others are not concerned",
+        key="task",
+    )
+
+
+def _check_kind(member: PlannedMember, *, is_text: bool, has_messages: bool) -> Finding | None:
+    takes, backend = member.capabilities.takes, member.backend.name
+    if takes == "text" and not is_text:
+        return _error(
+            member,
+            "format-missing",
+            f"{member.name} makes messages, but its backend {backend} takes one text",
+            hint="name the format that the model was trained on",
+            fix="prompt_format: chatml",
+            key="backend",
+        )
+    if takes == "chat" and not has_messages:
+        return _error(
+            member,
+            "prompt-kind",
+            f"{member.name} makes one text, but its backend {backend} takes messages",
+            hint="use a task that makes messages, or a backend that takes text",
+            key="backend",
+        )
+    return None
+
+
+def _check_sampling(member: PlannedMember) -> Iterator[Finding]:
+    for name in member.ignored:
+        yield Finding(
+            "warning",
+            "parameter-ignored",
+            f"{member.name} sets {name!r}, which its backend {member.backend.name} does not take; it is not sent",
+            (member.name,),
+            name,
+            hint=f"remove `{name}` from its sampling",
+            key="sampling",
+        )
+
+
+def _error(
+    member: PlannedMember, rule: str, message: str, *, key: str, hint: str = "", fix: str = "", field: str = ""
+) -> Finding:
+    return Finding("error", rule, message, (member.name,), field, hint=hint, fix=fix, key=key)
