@@ -124,7 +124,7 @@ class Plan:
         return replace(
             self,
             members=members,
-            sample=tuple(MappingProxyType(deepcopy(row)) for row in self.sample),
+            sample=tuple(MappingProxyType(deepcopy(dict(row))) for row in self.sample),
             columns=None if self.columns is None else MappingProxyType(self.columns),
             schema=MappingProxyType(self.schema),
         )
