@@ -161,3 +161,8 @@ def test_what_cannot_be_described_is_left_out_and_told(registry, monkeypatch):
     ]
     assert find_choice(schema, "task", "scripted/echo")
     assert "strange" not in schema["$defs"]["task"]["anyOf"][0]["enum"]
+
+
+def test_the_schema_says_what_it_is_of(registry):
+    document, _ = make_recipe_schema(registry)
+    assert document["title"] == "Recipe of pool-core"

@@ -138,3 +138,9 @@ def test_everything_is_frozen(value):
     name = next(iter(type(value).model_fields))
     with pytest.raises(ValidationError, match="frozen"):
         setattr(value, name, None)
+
+
+def test_a_pool_has_a_bounded_number_of_members():
+    members = [{"name": f"m{number}", "backend": "x", "task": "y"} for number in range(1001)]
+    with pytest.raises(ValidationError, match="a pool has at most 1,000 members, this one 1,001"):
+        PoolSpec.model_validate({"members": members})
