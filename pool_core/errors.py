@@ -107,6 +107,7 @@ class BackendError(PoolError):
         *,
         retry_after: float | None = None,
         stops_member: bool = False,
+        maybe_billed: bool = False,
         where: str = "",
         hint: str = "",
     ) -> None:
@@ -116,6 +117,9 @@ class BackendError(PoolError):
         self.retry_after = retry_after
         #: Every further call of the member would fail alike: an unknown model, a redirect.
         self.stops_member = stops_member
+        #: The server has worked on the call and may bill it, though no answer came: it is sent again
+        #: once at most, and counted.
+        self.maybe_billed = maybe_billed
 
 
 class ParseError(PoolError):

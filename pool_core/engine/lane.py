@@ -7,14 +7,15 @@ from collections import deque
 from random import Random
 from typing import Any
 
-from pool_core.engine.quota import Quota
+from pool_core.engine.quota import End, Place, Quota
 from pool_core.engine.retry import ACTIONS, Action, compute_backoff
 from pool_core.engine.work import Cell, WorkList
 from pool_core.errors import BackendError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.values import Answer, Cause, Outcome
+from pool_core.recipe.models import Limits
 
-__all__ = ["Lane"]
+__all__ = ["Lane", "count_workers"]
 
 #: Unwritten outcomes at which a lane waits for the disk.
 MOST_UNWRITTEN = 4096
@@ -23,6 +24,8 @@ UNREACHED_ATTEMPTS = 4
 
 #: Causes of failures in which the member's server may have had no part.
 _WITHOUT_SERVER = frozenset({Cause.TRANSPORT, Cause.PLUGIN})
+
+_ENDS = {Cause.RATE_LIMIT: End.LIMITED, Cause.OVERLOADED: End.OVERLOADED}
 
 
 class Lane:
@@ -42,7 +45,7 @@ class Lane:
         #: Set by each commit that leaves little unwritten.
         self._room = room
         self._limits = work.member.limits
-        self._most_delayed = max(64, 4 * self._limits.concurrency)
+        self._most_delayed = max(64, 4 * count_workers(self._limits))
         self._ready: deque[Cell] = deque()
         #: By cell key, the timer of each cell that waits for its next attempt.
         self._delayed: dict[int, asyncio.TimerHandle] = {}
@@ -65,7 +68,7 @@ class Lane:
 
     async def run(self) -> None:
         """Work until every cell is finished or the lane is stopped."""
-        workers = min(self._limits.concurrency, max(1, self._work.progress.total))
+        workers = min(count_workers(self._limits), max(1, self._work.progress.total))
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(workers):
@@ -117,7 +120,8 @@ class Lane:
         loop = asyncio.get_running_loop()
         if cell.request is None and not self._work.prepare(cell, self._backend):
             return
-        await self._acquire()
+        place = await self._acquire()
+        end = End.CANCELLED
         sent = loop.time()
         if not cell.attempts:
             cell.started = sent
@@ -128,24 +132,27 @@ class Lane:
         try:
             answer = await self._call(cell)
         except BackendError as error:
+            end = _ENDS.get(error.cause, End.FAILED)
             self._handle_failure(cell, error)
         else:
+            end = End.ANSWERED
             self._reached = True
             now = loop.time()
             self._work.read_reply(cell, answer, latency=now - sent, seconds=now - cell.started)
         finally:
             self._work.progress.in_flight -= 1
-            self._quota.release()
+            self._quota.release(place, end)
 
-    async def _acquire(self) -> None:
+    async def _acquire(self) -> Place:
         """Wait for a place in the quota; `stop` ends the wait."""
-        if self._quota.try_acquire():
-            return
+        place = self._quota.try_acquire(self._work.member.index)
+        if place is not None:
+            return place
         task = asyncio.current_task()
         assert task is not None
         self._acquiring.add(task)
         try:
-            await self._quota.acquire()
+            return await self._quota.acquire(self._work.member.index)
         finally:
             self._acquiring.discard(task)
 
@@ -221,6 +228,11 @@ class Lane:
     def _wake_all(self) -> None:
         while self._idle:
             self._wake_one()
+
+
+def count_workers(limits: Limits) -> int:
+    """Most calls of a member that may be in flight."""
+    return 32 if limits.concurrency == "auto" else limits.concurrency
 
 
 def _check_error(error: BackendError, name: str) -> None:

@@ -27,6 +27,7 @@ ACTIONS: dict[Cause, Action] = {
     Cause.TIMEOUT: Action.RETRY,
     Cause.OVERLOADED: Action.RETRY,
     Cause.SERVER: Action.RETRY,
+    Cause.BAD_REPLY: Action.RETRY,
     Cause.RATE_LIMIT: Action.WAIT,
     Cause.AUTH: Action.STOP_MEMBER,
     Cause.QUOTA_EXHAUSTED: Action.STOP_MEMBER,

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from pool_core.engine.events import MemberProgress
-from pool_core.engine.lane import MOST_UNWRITTEN, Lane
+from pool_core.engine.lane import MOST_UNWRITTEN, Lane, count_workers
 from pool_core.engine.quota import Quota
 from pool_core.engine.work import WorkList
 from pool_core.errors import BackendError, PluginError
@@ -208,7 +208,7 @@ def _share_quotas(members: Sequence[PlannedMember], backends: Sequence[Backend[A
     """One quota for all members of one limit; the smallest concurrency that any of them names holds."""
     quotas: dict[str, Quota] = {}
     for member, backend in zip(members, backends, strict=True):
-        limit = member.limits.concurrency
+        limit = count_workers(member.limits)
         quota = quotas.setdefault(backend.quota, Quota(limit))
         quota.limit = min(quota.limit, limit)
     return quotas

@@ -40,6 +40,7 @@ class Cause(StrEnum):
     RATE_LIMIT = "rate_limit"  #: the server asks to come back later
     OVERLOADED = "overloaded"  #: the server has no capacity at the moment
     SERVER = "server"  #: the server failed
+    BAD_REPLY = "bad_reply"  #: the reply cannot be read
     AUTH = "auth"  #: the key is missing, wrong or not allowed
     QUOTA_EXHAUSTED = "quota_exhausted"  #: the account has no credit left
     BAD_REQUEST = "bad_request"  #: the server will never accept this request

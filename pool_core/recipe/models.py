@@ -6,11 +6,36 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WrapValidator, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from pool_core.interfaces.policy import expand_combination
+from pool_core.interfaces.values import Cause
 
-__all__ = ["Limits", "Member", "Output", "Plugins", "PoolSpec", "Recipe", "Rows", "Sampling", "Use"]
+__all__ = [
+    "Budget",
+    "Hedge",
+    "Limits",
+    "Member",
+    "Output",
+    "Plugins",
+    "PoolSpec",
+    "Price",
+    "Reask",
+    "Recipe",
+    "Rows",
+    "Sampling",
+    "StopWhen",
+    "Use",
+]
 
 
 class Strict(BaseModel):
@@ -88,12 +113,63 @@ class Sampling(Strict):
 class Limits(Strict):
     """How hard a member may push. Nothing here changes what is asked, so stored answers stay valid."""
 
-    concurrency: int = Field(
-        32, ge=1, le=10_000, description="Most requests in flight. Members that share a quota share the smallest."
+    concurrency: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = Field(
+        "auto", description="Most requests in flight; `auto` finds out what the server bears."
     )
+    max_concurrency: int = Field(256, ge=1, le=10_000, description="Most requests in flight that `auto` may reach.")
+    rpm: int | None = Field(None, ge=1, description="Most requests in a minute.")
+    tpm: int | None = Field(None, ge=1, description="Most tokens in a minute, of prompts and answers together.")
     timeout: float = Field(120.0, gt=0, description="Seconds for one request.")
+    deadline: float = Field(3600.0, gt=0, description="Seconds for one cell, from its first request, waits included.")
     attempts: int = Field(8, ge=1, le=100, description="Most requests per cell when calls fail in passing.")
     max_wait: float = Field(600.0, ge=0, description="Most seconds that a cell waits because its server asks it to.")
+    max_stall: float = Field(
+        600.0, gt=0, description="Seconds without any answer, while calls fail, after which the member is stopped."
+    )
+
+
+class Reask(Strict):
+    """Asking again when the task cannot read an answer. Each answer is paid for and kept."""
+
+    times: int = Field(1, ge=1, le=10, description="Most further requests per cell.")
+    show_error: bool = Field(True, description="Show the model its answer and what was wrong with it.")
+
+
+class Hedge(Strict):
+    """A second request for a cell whose first one is slow; the first answer counts. Both may be billed."""
+
+    percentile: float = Field(0.95, gt=0, lt=1, description="Share of the calls that are faster than a slow one.")
+    share: float = Field(0.05, gt=0, le=1, description="Most second requests, as a share of the first ones.")
+
+
+class StopWhen(Strict):
+    """How many failed cells are too many."""
+
+    failed: Annotated[int, Field(ge=1)] | None = Field(None, description="This many failed cells.")
+    share: float | None = Field(None, gt=0, le=1, description="This share of the finished cells, failed.")
+    least: int = Field(20, ge=1, description="Finished cells before a share counts.")
+    causes: tuple[Cause, ...] = Field((), description="Only failures with these causes count; by default all do.")
+
+    @model_validator(mode="after")
+    def _check_given(self) -> StopWhen:
+        if self.failed is None and self.share is None:
+            raise ValueError("give `failed`, a number of cells, or `share`, such as 0.2")
+        return self
+
+
+class Price(Strict):
+    """What a model costs, in dollars."""
+
+    input: float = Field(ge=0, description="Dollars per million tokens of prompts.")
+    output: float = Field(ge=0, description="Dollars per million tokens of answers.")
+
+
+class Budget(Strict):
+    """What the run may use. Checked before a request leaves; the run stops cleanly and can go on."""
+
+    max_cost: float | None = Field(None, gt=0, description="Dollars, over the run's whole life.")
+    max_tokens: int | None = Field(None, ge=1, description="Tokens of prompts and answers, over the run's whole life.")
+    max_time: float | None = Field(None, gt=0, description="Seconds, of each start of the run.")
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -107,6 +183,13 @@ class Member(Strict):
     task: UseField = Field(description="What is asked, and how the answer is read.")
     sampling: Sampling = Field(default_factory=Sampling)
     limits: Limits = Field(default_factory=Limits)
+    reask: Reask | None = Field(
+        None, description="What to do when the task cannot read an answer; by default it fails."
+    )
+    fallback: Name | None = Field(None, description="The member that takes over cells whose calls fail here.")
+    hedge: Hedge | None = Field(None, description="A second request for slow cells; by default none is sent.")
+    stop_when: StopWhen | None = Field(None, description="Failed cells that stop this member.")
+    price: Price | None = Field(None, description="Dollars per million tokens; by default what is known of the model.")
     inputs: dict[str, str] = Field(default_factory=dict, description="The task's input: the column of the rows.")
     outputs: dict[str, str] = Field(default_factory=dict, description="The pool's field: the task's own field.")
     drop: tuple[str, ...] = Field((), description="Fields of the task that the pool does not get.")
@@ -163,6 +246,7 @@ class PoolSpec(Strict):
     samples: int | None = Field(
         None, ge=1, le=10_000, description="Answers per row over the whole pool; by default one per member."
     )
+    stop_when: StopWhen | None = Field(None, description="Failed cells of all members that stop the run.")
     assign: Assign = Field("all", description="Which members give a row's samples.")
     seed: int = Field(0, description="Seed of the assignment.")
 
@@ -206,4 +290,5 @@ class Recipe(Strict):
     rows: Annotated[Rows | None, WrapValidator(_read_path)] = Field(None, description="The input rows.")
     output: Annotated[Output | None, WrapValidator(_read_path)] = Field(None, description="The merged file.")
     pool: PoolSpec
+    budget: Budget = Field(default_factory=Budget, description="What the run may use.")
     plugins: Plugins = Field(default_factory=Plugins)

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pool_core.engine.quota import Quota
+from pool_core.engine.quota import End, Place, Quota
 from pool_core.errors import BackendError
 from pool_core.interfaces.values import Cause
 from pool_core.testing.virtual_time import run_virtual
+
+PLACE = Place(0, 0.0, 1, 0.0)
 
 
 def test_places_are_given_in_the_order_of_asking():
@@ -20,10 +22,10 @@ def test_places_are_given_in_the_order_of_asking():
         quota, order = Quota(2), []
 
         async def work(name):
-            await quota.acquire()
+            await quota.acquire(0)
             order.append(name)
             await asyncio.sleep(1)
-            quota.release()
+            quota.release(PLACE, End.ANSWERED)
 
         async with asyncio.TaskGroup() as group:
             for name in range(7):
@@ -36,15 +38,15 @@ def test_places_are_given_in_the_order_of_asking():
 def test_a_free_place_is_not_taken_past_those_who_wait():
     async def main():
         quota = Quota(1)
-        assert quota.try_acquire()
-        waiting = asyncio.ensure_future(quota.acquire())
+        assert quota.try_acquire(0)
+        waiting = asyncio.ensure_future(quota.acquire(0))
         await asyncio.sleep(0)
-        quota.release()
-        assert not quota.try_acquire()  # the place is the waiting one's already
+        quota.release(PLACE, End.ANSWERED)
+        assert not quota.try_acquire(0)  # the place is the waiting one's already
         await waiting
         assert quota.in_flight == 1
-        quota.release()
-        assert quota.try_acquire()
+        quota.release(PLACE, End.ANSWERED)
+        assert quota.try_acquire(0)
 
     run_virtual(main())
 
@@ -54,14 +56,14 @@ def test_nothing_is_admitted_during_a_pause_and_the_order_holds_after_it():
         loop, quota, admitted = asyncio.get_running_loop(), Quota(3), []
 
         async def work(name):
-            await quota.acquire()
+            await quota.acquire(0)
             admitted.append((name, loop.time()))
-            quota.release()
+            quota.release(PLACE, End.ANSWERED)
 
         quota.pause(5)
-        assert not quota.try_acquire()
+        assert not quota.try_acquire(0)
         await asyncio.gather(*(work(name) for name in "abcd"))
-        assert quota.try_acquire()
+        assert quota.try_acquire(0)
         return admitted
 
     assert run_virtual(main()) == [(name, 5.0) for name in "abcd"]
@@ -85,7 +87,7 @@ def test_the_longer_pause_wins(pauses, ends):
         quota.pause(pauses[0][1])
         for at, seconds in pauses[1:]:
             loop.call_at(at, quota.pause, seconds)
-        await quota.acquire()
+        await quota.acquire(0)
         return loop.time()
 
     assert run_virtual(main()) == ends
@@ -94,10 +96,10 @@ def test_the_longer_pause_wins(pauses, ends):
 def test_what_is_in_flight_does_not_end_a_pause_by_its_release():
     async def main():
         loop, quota = asyncio.get_running_loop(), Quota(1)
-        await quota.acquire()
+        await quota.acquire(0)
         quota.pause(10)
-        loop.call_later(1, quota.release)
-        await quota.acquire()
+        loop.call_later(1, quota.release, PLACE, End.ANSWERED)
+        await quota.acquire(0)
         return loop.time()
 
     assert run_virtual(main()) == 10.0
@@ -106,10 +108,10 @@ def test_what_is_in_flight_does_not_end_a_pause_by_its_release():
 def test_a_place_that_is_given_in_the_moment_of_a_cancellation_goes_on_to_the_next():
     async def main():
         quota = Quota(1)
-        await quota.acquire()
-        first, second = (asyncio.ensure_future(quota.acquire()) for _ in range(2))
+        await quota.acquire(0)
+        first, second = (asyncio.ensure_future(quota.acquire(0)) for _ in range(2))
         await asyncio.sleep(0)
-        quota.release()  # first has the place, and has not run yet
+        quota.release(PLACE, End.ANSWERED)  # first has the place, and has not run yet
         first.cancel()
         await asyncio.wait_for(second, 1)
         assert first.cancelled()
@@ -122,17 +124,17 @@ def test_a_place_that_is_given_in_the_moment_of_a_cancellation_goes_on_to_the_ne
 def test_one_that_gave_up_waiting_takes_no_place(paused):
     async def main():
         quota = Quota(1)
-        await quota.acquire()
+        await quota.acquire(0)
         if paused:
             quota.pause(3)
-        gone, stays = (asyncio.ensure_future(quota.acquire()) for _ in range(2))
+        gone, stays = (asyncio.ensure_future(quota.acquire(0)) for _ in range(2))
         await asyncio.sleep(0)
         gone.cancel()
         await asyncio.sleep(0)
-        quota.release()
+        quota.release(PLACE, End.ANSWERED)
         await asyncio.wait_for(stays, 10)
-        quota.release()
-        assert quota.try_acquire()
+        quota.release(PLACE, End.ANSWERED)
+        assert quota.try_acquire(0)
         return quota.in_flight
 
     assert run_virtual(main()) == 1
@@ -149,14 +151,14 @@ def test_no_interleaving_of_work_pauses_and_cancellations_passes_the_limit_or_lo
         async def work():
             nonlocal working
             for _ in range(3):
-                await quota.acquire()
+                await quota.acquire(0)
                 working += 1
                 try:
                     assert working <= quota.in_flight <= limit
                     await asyncio.sleep(random.choice([0, 0, 0.5, 1, 2]))
                 finally:
                     working -= 1
-                    quota.release()
+                    quota.release(PLACE, End.ANSWERED)
 
         async def disturb(tasks):
             for _ in range(3 * workers):
@@ -175,7 +177,7 @@ def test_no_interleaving_of_work_pauses_and_cancellations_passes_the_limit_or_lo
             assert quota.in_flight == 0
             assert quota.peak <= limit
             for _ in range(limit):  # every place is there to be taken again
-                await quota.acquire()
+                await quota.acquire(0)
 
     run_virtual(main())
 
