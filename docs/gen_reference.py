@@ -29,7 +29,23 @@ from pool_core.engine.retry import ACTIONS, Action
 from pool_core.interfaces.backend import BackendSpec
 from pool_core.interfaces.policy import PolicySpec
 from pool_core.interfaces.values import Cause
-from pool_core.recipe.models import FindingRules, Limits, Member, Output, Plugins, PoolSpec, Recipe, Rows, Sampling, Use
+from pool_core.recipe.models import (
+    Budget,
+    FindingRules,
+    Hedge,
+    Limits,
+    Member,
+    Output,
+    Plugins,
+    PoolSpec,
+    Price,
+    Reask,
+    Recipe,
+    Rows,
+    Sampling,
+    StopWhen,
+    Use,
+)
 from pool_core.registry import Entry, Registry
 
 FOLDER = Path(__file__).parent / "reference"
@@ -45,6 +61,11 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`pool.findings`", FindingRules),
     ("`sampling`", Sampling),
     ("`limits`", Limits),
+    ("`reask`", Reask),
+    ("`hedge`", Hedge),
+    ("`stop_when`", StopWhen),
+    ("`price`", Price),
+    ("`budget`", Budget),
     ("`plugins`", Plugins),
 )
 #: Where a type of the recipe is explained: the section's anchor.
@@ -56,6 +77,12 @@ _ANCHORS: dict[type[Any], str] = {
     FindingRules: "[mapping](#poolfindings)",
     Sampling: "[mapping](#sampling)",
     Limits: "[mapping](#limits)",
+    Reask: "[mapping](#reask)",
+    Hedge: "[mapping](#hedge)",
+    StopWhen: "[mapping](#stop_when)",
+    Price: "[mapping](#price)",
+    Budget: "[mapping](#budget)",
+    Cause: "[cause](causes.md)",
     Plugins: "[mapping](#plugins)",
     Use: "name, or `{use: name, ...}`",
     BackendSpec: "`{use: name, ...}`",

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -110,13 +111,25 @@ class Sampling(Strict):
         return {**values, **self.extra}
 
 
+MOST_CONCURRENCY = 10_000
+
+
+def _check_concurrency(value: Any) -> Any:
+    """Say in one sentence what is allowed, not once for each type of the union."""
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_CONCURRENCY):
+        return value
+    raise ValueError(f"give a whole number from 1 to {MOST_CONCURRENCY:,}, or `auto`")
+
+
 class Limits(Strict):
     """How hard a member may push. Nothing here changes what is asked, so stored answers stay valid."""
 
-    concurrency: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = Field(
-        "auto", description="Most requests in flight; `auto` finds out what the server bears."
+    concurrency: Annotated[int | Literal["auto"], BeforeValidator(_check_concurrency)] = Field(
+        "auto", description="Most requests in flight, 1 to 10,000; `auto` finds out what the server bears."
     )
-    max_concurrency: int = Field(256, ge=1, le=10_000, description="Most requests in flight that `auto` may reach.")
+    max_concurrency: int = Field(
+        256, ge=1, le=MOST_CONCURRENCY, description="Most requests in flight that `auto` may reach."
+    )
     rpm: int | None = Field(None, ge=1, description="Most requests in a minute.")
     tpm: int | None = Field(None, ge=1, description="Most tokens in a minute, of prompts and answers together.")
     timeout: float = Field(120.0, gt=0, description="Seconds for one request.")

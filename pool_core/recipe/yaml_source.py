@@ -36,6 +36,8 @@ _CONSTANTS = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+#: What libyaml says of a depth that is far beyond ours, before it hands out an event.
+_LIBRARY_DEPTH = "exceeded maximum nesting depth"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -76,6 +78,8 @@ def read_yaml(text: str, path: Path) -> tuple[Any, Source]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = str(path) if mark is None else f"{path}:{mark.line + 1}"
+        if error.problem == _LIBRARY_DEPTH:
+            raise RecipeError(f"nested more than {MAX_DEPTH} levels deep", where=place) from error
         hint = "tabs may not indent; use spaces" if mark is not None and _is_indented_by_tab(text, mark.line) else ""
         context = f" {error.context}" if error.context else ""
         raise RecipeError(f"this is no YAML: {error.problem}{context}", where=place, hint=hint) from error

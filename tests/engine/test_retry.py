@@ -17,6 +17,7 @@ TABLE = {
     "timeout": "retry",
     "overloaded": "retry",
     "server": "retry",
+    "bad_reply": "retry",
     "rate_limit": "wait",
     "auth": "stop_member",
     "quota_exhausted": "stop_member",

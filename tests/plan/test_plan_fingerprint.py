@@ -64,7 +64,22 @@ SHAPING = {
 #: Keys that do not, each with another value.
 KEEPING = {
     "name": "b",
-    "limits": {"concurrency": 1, "timeout": 1, "attempts": 1, "max_wait": 1},
+    "limits": {
+        "concurrency": 1,
+        "max_concurrency": 1,
+        "rpm": 1,
+        "tpm": 1,
+        "timeout": 1,
+        "deadline": 1,
+        "attempts": 1,
+        "max_wait": 1,
+        "max_stall": 1,
+    },
+    "reask": {"times": 2},
+    "fallback": None,
+    "hedge": {"share": 0.1},
+    "stop_when": {"failed": 3},
+    "price": {"input": 1, "output": 2},
     "outputs": {"reply": "said"},
     "drop": ["said"],
     "cast": {"said": "str?"},

@@ -69,7 +69,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_problem(path):
         (
             "rows: rows.jsonl",
             "zzz: 1",
-            "recipe.yaml:1: zzz: unknown key; known here: output, plugins, pool, rows",
+            "recipe.yaml:1: zzz: unknown key; known here: budget, output, plugins, pool, rows",
         ),
         (
             "      task: text-generation\n",

@@ -7,7 +7,20 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pool_core.recipe.models import Limits, Member, Output, Plugins, PoolSpec, Recipe, Rows, Sampling, Use
+from pool_core.recipe.models import (
+    Budget,
+    Limits,
+    Member,
+    Output,
+    Plugins,
+    PoolSpec,
+    Reask,
+    Recipe,
+    Rows,
+    Sampling,
+    StopWhen,
+    Use,
+)
 
 MEMBER = {"name": "a", "backend": "fixed", "task": "echo"}
 
@@ -108,7 +121,14 @@ def test_a_pool_needs_members_with_names_of_their_own():
         (Sampling, {"min_p": 2}, "less_than_equal"),
         (Sampling, {"presence_penalty": 3}, "less_than_equal"),
         (Sampling, {"tempereture": 1}, "extra_forbidden"),
-        (Limits, {"concurrency": 0}, "greater_than_equal"),
+        (Limits, {"concurrency": 0}, "value_error"),
+        (Limits, {"concurrency": 10_001}, "value_error"),
+        (Limits, {"concurrency": True}, "value_error"),
+        (Limits, {"concurrency": "many"}, "value_error"),
+        (StopWhen, {}, "value_error"),
+        (StopWhen, {"share": 1.1}, "less_than_equal"),
+        (Budget, {"max_cost": 0}, "greater_than"),
+        (Reask, {"times": 0}, "greater_than_equal"),
         (Limits, {"timeout": 0}, "greater_than"),
         (Limits, {"attempts": 0}, "greater_than_equal"),
         (Limits, {"max_wait": -1}, "greater_than_equal"),
