@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -38,6 +38,11 @@ class Backend(ABC, Generic[ConfigT]):
     """
 
     Config: ClassVar[type[BaseModel]]
+
+    #: Set by the engine before `open`, None outside of a run. A backend calls it with the seconds in which
+    #: its quota takes no request, where a reply that succeeded says so: nothing is sent until they are over.
+    #: A call that failed says the same by `BackendError.retry_after`.
+    pause: Callable[[float], None] | None = None
 
     def __init__(self, config: ConfigT) -> None:
         self.config = config
@@ -103,6 +108,18 @@ class Backend(ABC, Generic[ConfigT]):
         Raises:
             BackendError: not possible; the member is stopped with this message, others go on.
         """
+
+    async def refresh(self) -> bool:
+        """Read the key's source again. Returns whether it now holds another key.
+
+        The engine calls it when a server that has answered refuses the key, and asks again if this
+        returns True: a key may be rotated while a run works. Without a key, or where a key cannot
+        change, there is nothing to do.
+
+        Raises:
+            BackendError: the key is no longer there; the member is stopped with this message.
+        """
+        return False
 
     @abstractmethod
     async def generate(self, request: Request) -> Answer:

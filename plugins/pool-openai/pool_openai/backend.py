@@ -20,6 +20,7 @@ from pool_core.interfaces.values import Answer, Capabilities, Cause, Prompt, Req
 from pool_openai.config import OpenAIConfig
 from pool_openai.failures import Failures, read_steps
 from pool_openai.keys import read_key
+from pool_openai.waits import WAIT_HEADERS, read_exhaustion
 from pool_openai.wire import decode_reply, encode_request
 
 __all__ = ["OpenAI"]
@@ -29,7 +30,7 @@ _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-
 _CA_HINT = "ca_file must be a PEM file of one or more certificates"
 
 #: What is read of a reply's headers.
-_HEADERS = ("retry-after", "retry-after-ms", "date", "location")
+_HEADERS = (*WAIT_HEADERS, "location")
 
 
 class OpenAI(Backend[OpenAIConfig]):
@@ -79,10 +80,15 @@ class OpenAI(Backend[OpenAIConfig]):
 
     async def open(self) -> None:
         """Read the key and make the client. Called again, it reads the key again and keeps the connections."""
-        reference = self.config.key_reference
-        self._failures = Failures(self.config, read_key(reference) if reference else None)
+        await self.refresh()
         if self._client is None:
             self._client = _make_client(self.config, self._url)
+
+    async def refresh(self) -> bool:
+        reference, known = self.config.key_reference, self._failures.key
+        key = read_key(reference) if reference else None
+        self._failures = Failures(self.config, key)
+        return key is not None and (known is None or key.reveal() != known.reveal())
 
     async def generate(self, request: Request) -> Answer:
         if self._client is None:
@@ -103,7 +109,11 @@ class OpenAI(Backend[OpenAIConfig]):
             raise failures.of_status(response.status, _read_headers(response), body[:limit])
         if len(body) > limit:
             raise failures.of_large_body()
-        return decode_reply(body, self.config.api, failures)
+        answer = decode_reply(body, self.config.api, failures)
+        seconds = read_exhaustion(_read_headers(response))
+        if seconds is not None and self.pause is not None:
+            self.pause(seconds)  # nothing is left of the limit: the next request would only be refused
+        return answer
 
     async def aclose(self) -> None:
         client, self._client, self._failures = self._client, None, Failures(self.config)

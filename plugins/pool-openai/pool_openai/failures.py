@@ -19,7 +19,7 @@ from pool_core.errors import BackendError
 from pool_core.interfaces.values import Cause
 from pool_openai.config import OpenAIConfig
 from pool_openai.keys import Key
-from pool_openai.retry_after import read_retry_after
+from pool_openai.waits import read_exhaustion, read_retry_after
 
 __all__ = ["Complaint", "Failures", "classify", "read_complaint", "read_steps"]
 
@@ -167,7 +167,10 @@ class Failures:
         text = f"{status} {phrase}".strip() + (f": {said}" if said else "")
         hint = "check base_url and model" if status == HTTPStatus.NOT_FOUND else self._advise(cause)
         lost = status == HTTPStatus.NOT_FOUND
-        return self._write(cause, text, hint, read_retry_after(headers), stops_member=lost)
+        wait = read_retry_after(headers)
+        if wait is None and cause is Cause.RATE_LIMIT:
+            wait = read_exhaustion(headers)
+        return self._write(cause, text, hint, wait, stops_member=lost)
 
     def of_inner_error(self, complaint: Complaint, body: bytes) -> BackendError:
         """The error of a reply that claims success and holds an error."""

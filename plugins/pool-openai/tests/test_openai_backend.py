@@ -128,6 +128,48 @@ def test_opening_again_reads_the_key_again(make_request, monkeypatch):
     assert [request.connection for request in server.requests] == [0, 0]
 
 
+def test_refreshing_says_whether_the_key_is_another_one(make_request, monkeypatch):
+    async def run(url):
+        backend = OpenAI(OpenAIConfig(model="m", base_url=url, api_key="env:ROTATED"))
+        monkeypatch.setenv("ROTATED", "old")
+        await backend.open()
+        found = [await backend.refresh()]
+        monkeypatch.setenv("ROTATED", "new")
+        found += [await backend.refresh(), await backend.refresh()]
+        await backend.generate(make_request(backend))
+        monkeypatch.delenv("ROTATED")
+        with pytest.raises(BackendError, match="ROTATED is not set") as caught:
+            await backend.refresh()
+        await backend.aclose()
+        return found, caught.value.cause
+
+    with ScriptedServer() as server:
+        assert asyncio.run(run(server.url)) == ([False, True, False], Cause.AUTH)
+    assert server.requests[0].headers["authorization"] == "Bearer new"
+
+
+def test_without_a_key_there_is_nothing_to_refresh():
+    assert asyncio.run(OpenAI(OpenAIConfig(model="m", base_url="http://h/v1")).refresh()) is False
+
+
+@pytest.mark.parametrize(("remaining", "pauses"), [("0", [0.02]), ("1", [])])
+@pytest.mark.parametrize("listening", [True, False])
+def test_a_limit_that_is_used_up_pauses_before_the_next_request(remaining, pauses, listening, make_request):
+    headers = {"x-ratelimit-remaining-requests": remaining, "x-ratelimit-reset-requests": "20ms"}
+    called = []
+
+    async def run(url):
+        backend = OpenAI(OpenAIConfig(model="m", base_url=url))
+        backend.pause = called.append if listening else None
+        await backend.open()
+        await backend.generate(make_request(backend))
+        await backend.aclose()
+
+    with ScriptedServer([Reply(headers=headers)]) as server:
+        asyncio.run(run(server.url))
+    assert called == (pauses if listening else [])
+
+
 # --- replies that are no answers
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pool_openai.config import OpenAIConfig
 from pool_openai.failures import CODES, Complaint, Failures, classify, read_complaint
 from pool_openai.keys import Key
-from pool_openai.retry_after import read_retry_after
+from pool_openai.waits import read_exhaustion, read_retry_after
 from pyreqwest import exceptions
 
 from pool_core.interfaces.values import Cause
@@ -136,6 +136,49 @@ def test_reads_how_long_to_wait(headers, seconds):
     assert read_retry_after(headers, lambda: NOW) == seconds
 
 
+@pytest.mark.parametrize(
+    ("remaining", "reset", "seconds"),
+    [
+        ("0", "6m0s", 360.0),
+        ("0", "1s", 1.0),
+        ("0", "20ms", 0.02),
+        ("0", " 1h2m3.5s ", 3723.5),
+        ("0", "0s", 0.0),
+        ("0.0", "1m26.4s", 86.4),
+        ("1", "6m0s", None),
+        ("-1", "6m0s", None),
+        ("", "6m0s", None),
+        ("0", "", None),
+        ("0", "60", None),
+        ("0", "1792000000", None),
+        ("0", "1d", None),
+        ("0", "-1s", None),
+        ("0", "1s soon", None),
+        ("0", "6m 0s", None),
+        ("0", "9" * 400 + "s", None),
+    ],
+)
+@pytest.mark.parametrize("counted", ["requests", "tokens"])
+def test_reads_when_a_limit_that_is_used_up_takes_requests_again(remaining, reset, seconds, counted):
+    headers = {f"x-ratelimit-remaining-{counted}": remaining, f"x-ratelimit-reset-{counted}": reset}
+    assert read_exhaustion(headers) == pytest.approx(seconds)
+
+
+def test_the_longest_of_two_limits_counts():
+    headers = {f"x-ratelimit-remaining-{counted}": "0" for counted in ("requests", "tokens")}
+    assert read_exhaustion(headers) is None
+    assert read_exhaustion(headers | {"x-ratelimit-reset-tokens": "2s"}) == 2.0
+    both = {"x-ratelimit-reset-requests": "3s", "x-ratelimit-reset-tokens": "2s"}
+    assert read_exhaustion(headers | both) == 3.0
+    assert read_exhaustion(headers | both | {"x-ratelimit-remaining-requests": "1"}) == 2.0
+
+
+@given(st.text(), st.text())
+def test_an_exhaustion_is_a_finite_number_or_none(remaining, reset):
+    wait = read_exhaustion({"x-ratelimit-remaining-tokens": remaining, "x-ratelimit-reset-tokens": reset})
+    assert wait is None or 0 <= wait < float("inf")
+
+
 @given(st.text(), st.text(), st.text())
 def test_a_wait_is_a_finite_number_or_none(seconds, milliseconds, date):
     wait = read_retry_after({"retry-after": seconds, "retry-after-ms": milliseconds, "date": date})
@@ -150,6 +193,13 @@ def write(status, body=b"", failures=FAILURES, **headers):
     error = failures.of_status(status, headers, body)
     assert error.where == f"POST {CONFIG.url}"
     return error
+
+
+def test_a_rate_limit_that_names_no_wait_has_that_of_the_limit_that_is_used_up():
+    used_up = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "20ms"}
+    assert write(429, **used_up).retry_after == 0.02
+    assert write(429, **used_up, **{"retry-after": "3"}).retry_after == 3.0
+    assert write(500, **used_up).retry_after is None
 
 
 def test_a_message_has_status_words_and_code():

@@ -73,6 +73,7 @@ class Record(Backend[RecordConfig]):
         return self._backend.describe_headers()
 
     async def open(self) -> None:
+        self._backend.pause = self.pause
         self._writer.open()
         try:
             self._recorded = {_identify(entry) for entry in read_recording(self.config.path)}
@@ -80,6 +81,9 @@ class Record(Backend[RecordConfig]):
         except BaseException:
             self._writer.close()
             raise
+
+    async def refresh(self) -> bool:
+        return await self._backend.refresh()
 
     async def generate(self, request: Request) -> Answer:
         answer = await self._backend.generate(request)

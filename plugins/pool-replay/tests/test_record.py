@@ -62,6 +62,10 @@ class Scripted(Backend[PluginConfig]):
         if self.open_error:
             raise self.open_error
 
+    async def refresh(self):
+        self.events.append("refresh")
+        return True
+
     async def generate(self, request):
         answer = self.script.pop(0)
         await asyncio.sleep(self.delay / (1 + request.id))
@@ -188,13 +192,19 @@ def test_everything_else_is_the_inner_backends(tmp_path):
     assert Record.capabilities(backend.config, {"backend": can}) == can
     assert backend.config.backend == BackendSpec(use="scripted")
 
+    paused = []
+    backend.pause = paused.append
+
     async def main():
         await backend.open()
+        inner.pause(2.0)
+        assert await backend.refresh() is True
         await backend.aclose()
         await backend.aclose()
 
     asyncio.run(main())
-    assert inner.events == ["open", "aclose", "aclose"]
+    assert inner.events == ["open", "refresh", "aclose", "aclose"]
+    assert paused == [2.0]
 
 
 def test_file_that_cannot_be_written_stops_open_before_the_inner_backend_is_contacted(tmp_path):
@@ -230,6 +240,7 @@ def test_paid_answer_comes_through_when_it_cannot_be_recorded_and_the_first_fail
 
 def test_no_method_of_a_backend_is_forgotten():
     own = {"build", "open", "generate", "aclose", "capabilities"}
-    passed_on = {"model", "endpoint", "identity", "quota", "encode", "describe_headers"}
-    assert {name for name in vars(Backend) if not name.startswith("_")} - {"Config"} == own | passed_on
+    passed_on = {"model", "endpoint", "identity", "quota", "encode", "describe_headers", "refresh"}
+    # the engine sets `pause`, and `open` passes it on
+    assert {name for name in vars(Backend) if not name.startswith("_")} - {"Config", "pause"} == own | passed_on
     assert own | passed_on <= vars(Record).keys()
