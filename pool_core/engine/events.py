@@ -26,6 +26,13 @@ class MemberProgress:
     #: Requests that were sent in this run, and how many of them were not a cell's first.
     requests: int = 0
     retries: int = 0
+    #: Requests among them that asked again because an answer gave nothing, and second ones for slow cells.
+    reasks: int = 0
+    hedges: int = 0
+    #: Calls that brought no answer and may have been billed.
+    maybe_billed: int = 0
+    #: Finished cells that another member has taken over.
+    taken_over: int = 0
     in_flight: int = 0
     input_tokens: int = 0
     output_tokens: int = 0

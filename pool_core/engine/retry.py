@@ -1,6 +1,6 @@
-"""What each cause leads to, and how long to wait before trying again.
+"""What each cause leads to, how long to wait before trying again, and how often that is allowed.
 
-The one retry loop of the pool acts on this table; transports and SDKs retry nothing.
+The one retry loop of the pool acts on these tables; transports and SDKs retry nothing.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from random import Random
 
 from pool_core.interfaces.values import Cause
 
-__all__ = ["ACTIONS", "Action", "compute_backoff"]
+__all__ = ["ACTIONS", "FALLS_BACK", "TROUBLES", "Action", "RetryBudget", "compute_backoff"]
 
 
 class Action(StrEnum):
-    """What the engine does with a failed call."""
+    """What the engine does with a failed call, or with an answer that gives nothing."""
 
     RETRY = "retry"  #: wait and send it again, a bounded number of times
     WAIT = "wait"  #: pause the quota as long as the server asks, then send it again
+    REASK = "reask"  #: the answer is kept; ask again, a bounded number of times
     FAIL = "fail"  #: the cell has failed
     STOP_MEMBER = "stop_member"  #: every further call of the member would fail alike
 
@@ -36,13 +37,25 @@ ACTIONS: dict[Cause, Action] = {
     Cause.CONTENT_FILTER: Action.FAIL,
     Cause.REFUSAL: Action.FAIL,
     Cause.TRUNCATED: Action.FAIL,
-    Cause.EMPTY: Action.FAIL,
-    Cause.PARSE: Action.FAIL,
-    Cause.SCHEMA: Action.FAIL,
+    Cause.EMPTY: Action.REASK,
+    Cause.PARSE: Action.REASK,
+    Cause.SCHEMA: Action.REASK,
     Cause.RENDER: Action.FAIL,
     Cause.PLUGIN: Action.FAIL,
     Cause.BUDGET: Action.FAIL,
     Cause.CANCELLED: Action.FAIL,
+}
+
+#: Causes that say something about the member's server: enough of them in a row open its breaker.
+TROUBLES = frozenset({Cause.TRANSPORT, Cause.TIMEOUT, Cause.OVERLOADED, Cause.SERVER, Cause.BAD_REPLY})
+
+#: Causes of cells that a fallback member may take over: the call brought no answer, and another model might.
+FALLS_BACK = TROUBLES | {
+    Cause.RATE_LIMIT,
+    Cause.AUTH,
+    Cause.QUOTA_EXHAUSTED,
+    Cause.BAD_REQUEST,
+    Cause.CONTEXT_LENGTH,
 }
 
 BASE_SECONDS = 0.5
@@ -67,3 +80,35 @@ def compute_backoff(failures: int, retry_after: float | None, random: Random) ->
     if retry_after < SHORT_SECONDS:
         return max(retry_after, own)
     return retry_after + min(own, 0.1 * retry_after + 0.05)
+
+
+class RetryBudget:
+    """How many retries a quota may send: in an outage they end, and where they help they go on.
+
+    A bucket of tokens as in the standard retry mode of the AWS SDKs: a retry takes some, a call that
+    succeeds at once gives one. Here a retry that succeeds gives back twice what it took, so a server
+    that answers at least every other call is asked until it has answered all; and an empty bucket
+    delays retries, one each `TRICKLE_SECONDS`, where the SDKs fail the call.
+    """
+
+    CAPACITY = 500.0
+    COST = 14.0
+    TRICKLE_SECONDS = 1.0
+
+    def __init__(self) -> None:
+        self._tokens = self.CAPACITY
+        self._next_trickle = 0.0
+
+    def take(self, now: float) -> bool:
+        """Whether a retry may be sent at ``now``, in seconds; if so it is paid for."""
+        if self._tokens >= self.COST:
+            self._tokens -= self.COST
+        elif now >= self._next_trickle:
+            self._next_trickle = now + self.TRICKLE_SECONDS
+        else:
+            return False
+        return True
+
+    def note_success(self, *, of_retry: bool) -> None:
+        """Note a call that was answered."""
+        self._tokens = min(self.CAPACITY, self._tokens + (2 * self.COST if of_retry else 1.0))

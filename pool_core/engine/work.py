@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,15 +11,16 @@ from pool_core.engine.events import CellFinished, MemberProgress
 from pool_core.errors import BackendError, TemplateError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.encoding import decode_answer, decode_json, encode_answer, encode_json
-from pool_core.interfaces.values import Answer, Cause, Outcome, Request, Row, Usage
+from pool_core.interfaces.values import Answer, Cause, Outcome, Prompt, Request, Row, Usage
 from pool_core.plan.assign import WHEN_FAILED
-from pool_core.plan.cells import collect_sampling, compute_key, make_prompt, read_answer
+from pool_core.plan.cells import collect_sampling, compute_key, format_prompt, read_answer, render_prompt
 from pool_core.plan.model import PlannedMember
+from pool_core.plan.reask import count_reasks, extend_prompt
 from pool_core.store.records import CellRecord, KnownCell, NewAnswer, StoredRow
 from pool_core.store.schema import pack_cell
 from pool_core.store.store import Store
 
-__all__ = ["Cell", "WorkList"]
+__all__ = ["Cell", "WorkList", "read_usage"]
 
 #: Rows that a lane reads at a time. Its memory is bounded by this and by what is in flight.
 PAGE_ROWS = 256
@@ -36,18 +37,35 @@ class Cell:
     row: Row
     sample: int
     known: KnownCell | None
+    #: Where its outcome is recorded, whichever lane runs it.
+    home: WorkList
     #: The member's condition cannot be evaluated for the row.
     condition_failed: bool = False
     request: Request | None = None
     request_key: bytes = b""
+    #: What is asked, before a prompt format has made it text.
+    prompt: Prompt | None = None
+    #: Number of the re-ask, 0 for the first request.
+    ask: int = 0
+    #: Requests that were sent, those to a fallback included.
     attempts: int = 0
-    #: Failed calls in a row that count against the member's attempts.
+    #: Failed calls that count against the member's attempts, and how many of them may have been billed.
     failures: int = 0
+    billed: int = 0
     #: How often a server's rate limit has sent it back, and the seconds that it waited for that.
     waits: int = 0
     waited: float = 0.0
+    #: Whether the key was read again for it.
+    refreshed: bool = False
     #: When its first request was sent, on the loop's clock.
     started: float = 0.0
+
+    def restart(self) -> None:
+        """Forget what was asked, for the lane that takes the cell over."""
+        self.request = self.prompt = None
+        self.ask = self.failures = self.billed = self.waits = 0
+        self.waited = 0.0
+        self.refreshed = False
 
 
 class WorkList:
@@ -59,23 +77,33 @@ class WorkList:
         store: Store,
         *,
         key: int,
-        basis: int | None,
+        bases: Mapping[int, int | None],
         free_answers: int,
         progress: MemberProgress,
         request_ids: Iterator[int],
         wall_time: Callable[[], float],
         notify: Callable[[str, object], None] | None,
     ) -> None:
+        """Make the list of one member.
+
+        Args:
+            key: the member's key in the store.
+            bases: what an outcome rests on, by the key of the member that answered: this one or a fallback.
+            free_answers: stored answers that no cell holds.
+        """
         self.member = member
         self.progress = progress
+        self.key = key
         self._store = store
-        self._key = key
-        self._basis = basis
+        self._bases = bases
+        self._known_bases = frozenset(basis for basis in bases.values() if basis is not None)
         self._has_known = store.has_cells(key)
         self._free_answers = free_answers
         self._request_ids = request_ids
         self._wall_time = wall_time
         self._notify = notify
+        #: Told of the end of each cell, with its cause if it failed.
+        self.on_end: Callable[[Cause | None], None] | None = None
         self._position = -1
         self._ended = False
         self._pending: deque[Cell] = deque()
@@ -124,11 +152,11 @@ class WorkList:
                 continue
             if values is None:
                 values = decode_json(row.data)
-            self._pending.append(Cell(key, row.row_id, values, sample, cell, condition_failed))
+            self._pending.append(Cell(key, row.row_id, values, sample, cell, self, condition_failed))
 
     def _is_settled(self, cell: KnownCell) -> bool:
         """Whether the outcome stands: it rests on the member as it is, and on an answer that was paid for."""
-        return self._basis is not None and cell.basis == self._basis and cell.answer is not None
+        return cell.basis in self._known_bases and cell.answer is not None
 
     def _count_settled(self, cell: KnownCell) -> None:
         self.progress.reused += 1
@@ -139,14 +167,30 @@ class WorkList:
 
     def prepare(self, cell: Cell, backend: Backend[Any]) -> bool:
         """Make the cell's request. Returns False where the cell is finished without asking anything."""
+        while self._write_request(cell, backend):
+            stored = self._take_answer(cell)
+            if stored is None:
+                return True
+            key, answer = stored
+            outcome = read_answer(self.member, answer, cell.row)
+            if not self._extend(cell, answer, outcome):
+                self.progress.reused += 1
+                self.finish(cell, outcome, stored=key)
+                break
+        return False
+
+    def _write_request(self, cell: Cell, backend: Backend[Any]) -> bool:
+        """Write what is to be sent. Returns False where it cannot be, which finishes the cell."""
         member = self.member
         try:
-            if cell.condition_failed and member.when is not None:
-                member.when.test(cell.row)
-            prompt = make_prompt(member, cell.row)
+            if cell.prompt is None:
+                if cell.condition_failed and member.when is not None:
+                    member.when.test(cell.row)
+                cell.prompt = render_prompt(member, cell.row)
+            prompt = format_prompt(member, cell.prompt)
             sampling = collect_sampling(member, cell.sample)
             body = backend.encode(prompt, sampling)
-            cell.request_key = compute_key(backend.identity, body, cell.sample)
+            cell.request_key = compute_key(backend.identity, body, cell.sample, cell.ask)
         except TemplateError as error:
             self.finish(cell, Outcome("failed", Cause.RENDER, str(error)))
             return False
@@ -157,32 +201,37 @@ class WorkList:
             broken = f"the backend {member.backend.name} cannot write the request: {type(error).__name__}: {error}"
             self.finish(cell, Outcome("failed", Cause.PLUGIN, broken))
             return False
-        if self._reuse_answer(cell):
-            return False
         cell.request = Request(next(self._request_ids), prompt, sampling, cell.sample, body, member.limits.timeout)
         return True
 
-    def _reuse_answer(self, cell: Cell) -> bool:
-        """Take a stored answer to this very request, if there is one."""
+    def _take_answer(self, cell: Cell) -> tuple[int, Answer] | None:
+        """A stored answer to this very request that no cell holds, and its key."""
         if not self._free_answers:
-            return False
+            return None
         found = self._store.take_answer(cell.request_key, cell.known.answer if cell.known else None)
         if found is None:
-            return False
-        key, body = found
+            return None
         self._free_answers -= 1
-        self.progress.reused += 1
-        self.finish(cell, read_answer(self.member, decode_answer(body), cell.row), stored=key)
+        return found[0], decode_answer(found[1])
+
+    def _extend(self, cell: Cell, answer: Answer, outcome: Outcome) -> bool:
+        """Turn to the cell's next request where its answer gave nothing and it may be asked again."""
+        if outcome.cause is None or cell.ask >= count_reasks(self.member, outcome.cause):
+            return False
+        assert cell.prompt is not None
+        cell.prompt = extend_prompt(self.member, cell.prompt, answer, outcome.cause, outcome.message)
+        cell.ask += 1
+        cell.request = None
         return True
 
-    def read_reply(self, cell: Cell, answer: Answer, *, latency: float, seconds: float) -> None:
-        """End the cell with an answer that was just paid for.
+    def read_reply(self, cell: Cell, answer: Answer, *, latency: float, seconds: float) -> bool:
+        """Keep an answer that was just paid for. Returns whether it ends the cell; if not, the cell is asked again.
 
         Args:
             latency: seconds from its request to the answer.
             seconds: seconds from the cell's first request to the answer.
         """
-        usage = _read_usage(answer)
+        usage = read_usage(answer)
         self.progress.input_tokens += usage.input_tokens or 0
         self.progress.output_tokens += usage.output_tokens or 0
         try:
@@ -191,9 +240,25 @@ class WorkList:
             name = self.member.backend.name
             broken = f"the answer of the backend {name} cannot be stored: {type(error).__name__}: {error}"
             self.finish(cell, Outcome("failed", Cause.PLUGIN, broken), seconds=seconds)
-            return
+            return True
         paid = NewAnswer(self._wall_time(), latency, cell.request_key, body)
-        self.finish(cell, read_answer(self.member, answer, cell.row), paid=paid, seconds=seconds)
+        outcome = read_answer(self.member, answer, cell.row)
+        if self._extend(cell, answer, outcome):
+            self.progress.reasks += 1
+            self._store.writer.submit_answer(paid)
+            return False
+        self.finish(cell, outcome, paid=paid, seconds=seconds)
+        return True
+
+    def keep_spare(self, cell: Cell, answer: Answer) -> None:
+        """Keep a second answer to one request: it was paid for as well."""
+        paid = self._make_paid(cell, answer, 0.0)
+        if paid is not None:
+            self._store.writer.submit_answer(paid)
+
+    def describe_time(self, seconds: float) -> str:
+        """The time of day ``seconds`` from now, for people."""
+        return datetime.fromtimestamp(self._wall_time() + min(seconds, MOST_SECONDS), UTC).isoformat(" ", "minutes")
 
     def finish(
         self,
@@ -205,6 +270,12 @@ class WorkList:
         seconds: float = 0.0,
     ) -> None:
         """Record how the cell ended. Raises `StoreError` if nothing can be written any more."""
+        cell.home.record(cell, outcome, self.key, paid, stored, seconds)
+
+    def record(
+        self, cell: Cell, outcome: Outcome, answered_by: int, paid: NewAnswer | None, stored: int | None, seconds: float
+    ) -> None:
+        """Record how a cell of this list ended. ``answered_by`` is the key of the member that ran it."""
         outputs = None
         if outcome.outputs is not None:
             try:
@@ -213,11 +284,11 @@ class WorkList:
                 broken = f"the output fields cannot be stored: {type(error).__name__}: {error}"
                 outcome = Outcome("failed", Cause.SCHEMA, broken, answer=outcome.answer)
         outcome = replace(outcome, attempts=cell.attempts, seconds=seconds)
-        usage = _read_usage(outcome.answer)
+        usage = read_usage(outcome.answer)
         record = CellRecord(
             cell.key,
             outcome.status,
-            self._basis,
+            self._bases[answered_by],
             stored,
             cell.attempts,
             seconds,
@@ -226,17 +297,22 @@ class WorkList:
             outcome.cause or "",
             _make_storable(outcome.message),
             outputs,
+            answered_by if answered_by != self.key else None,
         )
         self._store.writer.submit(record, paid)
         if outcome.status == "ok":
             self.progress.ok += 1
         else:
             self.progress.failed[str(outcome.cause)] += 1
+        if answered_by != self.key:
+            self.progress.taken_over += 1
+        if self.on_end is not None:
+            self.on_end(outcome.cause)
         if self._notify is not None:
             self._notify("pool_cell_finished", CellFinished(cell.row_id, self.member.name, cell.sample, outcome))
 
 
-def _read_usage(answer: Answer | None) -> Usage:
+def read_usage(answer: Answer | None) -> Usage:
     """The tokens of an answer. What is no count, as a hostile server may send, counts as not said."""
     usage = answer.usage if answer is not None else None
     if not isinstance(usage, Usage):

@@ -133,6 +133,10 @@ def _plan_member(
             columns_complete=complete,
         ),
         ignored=ignored,
+        reask=member.reask,
+        fallback=member.fallback,
+        hedge=member.hedge,
+        stop_when=member.stop_when,
     )
     return replace(
         planned,

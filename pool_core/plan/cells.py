@@ -12,7 +12,7 @@ from pool_core.errors import ParseError, PoolError, TemplateError
 from pool_core.interfaces.values import Answer, Cause, Outcome, Prompt, Row
 from pool_core.plan.model import PlannedMember
 
-__all__ = ["collect_sampling", "compute_key", "make_prompt", "read_answer"]
+__all__ = ["collect_sampling", "compute_key", "format_prompt", "make_prompt", "read_answer", "render_prompt"]
 
 
 def make_prompt(member: PlannedMember, row: Row) -> Prompt:
@@ -21,10 +21,20 @@ def make_prompt(member: PlannedMember, row: Row) -> Prompt:
     Raises:
         TemplateError: the row yields no prompt, whatever the task or the format did.
     """
+    return format_prompt(member, render_prompt(member, row))
+
+
+def render_prompt(member: PlannedMember, row: Row) -> Prompt:
+    """What the task of ``member`` asks for ``row``. Raises `TemplateError` where it cannot."""
     label = f"the task {member.task_name}"
     prompt = _call(label, lambda: member.task.render(member.adapter.adapt_row(row)))
     if not isinstance(prompt, Prompt):
         raise TemplateError(f"{label} returned {type(prompt).__name__} instead of Prompt")
+    return prompt
+
+
+def format_prompt(member: PlannedMember, prompt: Prompt) -> Prompt:
+    """``prompt`` in the form that the member's backend takes. Raises `TemplateError` where there is none."""
     prompt_format = member.prompt_format
     if prompt_format is None or prompt.text is not None:
         return prompt
@@ -52,10 +62,15 @@ def collect_sampling(member: PlannedMember, sample: int) -> Mapping[str, Any]:
     return {**member.sampling, "seed": member.seed + sample}
 
 
-def compute_key(identity: str, body: bytes, sample: int) -> bytes:
-    """The request key: everything that is sent, where to, and which sample it is. 16 bytes."""
+def compute_key(identity: str, body: bytes, sample: int, ask: int = 0) -> bytes:
+    """The request key: everything that is sent, where to, and which sample it is. 16 bytes.
+
+    Args:
+        ask: number of the re-ask, 0 for a cell's first request: what is asked again is paid again.
+    """
     place = identity.encode("utf-8", "surrogatepass")
-    digest = blake2b(b"%d\0%d\0" % (sample, len(place)), digest_size=16)
+    number = b"%d+%d" % (sample, ask) if ask else b"%d" % sample
+    digest = blake2b(b"%b\0%d\0" % (number, len(place)), digest_size=16)
     digest.update(place)
     digest.update(body)
     return digest.digest()

@@ -54,6 +54,7 @@ def fingerprint_parsing(registry: Registry, member: Member, task: Task[Any], ada
             adapter.collected,
             adapter.constants,
         ],
+        member.reask and member.reask.model_dump(mode="json"),
     )
 
 

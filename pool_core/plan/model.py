@@ -19,7 +19,7 @@ from pool_core.interfaces.types import FieldType
 from pool_core.interfaces.values import Capabilities, Finding, Row
 from pool_core.plan.adapt import Adapter
 from pool_core.plan.rows import RowSource
-from pool_core.recipe.models import Limits, Recipe
+from pool_core.recipe.models import Hedge, Limits, Reask, Recipe, StopWhen
 from pool_core.recipe.yaml_source import Source
 from pool_core.templates import Expression
 
@@ -78,6 +78,11 @@ class PlannedMember:
     request_fingerprint: str | None = None
     #: Changes when anything changes that shapes how answers are read; None: not known.
     parse_fingerprint: str | None = None
+    reask: Reask | None = None
+    #: Name of the member that takes cells over whose calls fail.
+    fallback: str | None = None
+    hedge: Hedge | None = None
+    stop_when: StopWhen | None = None
 
 
 @dataclass(frozen=True, slots=True)

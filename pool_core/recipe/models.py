@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -236,12 +236,26 @@ Assign = Literal["all", "balanced", "weighted", "routed"]
 MOST_MEMBERS = 1000
 
 
+def _check_fallbacks(fallbacks: Mapping[str, str], names: Sequence[str]) -> None:
+    for name, fallback in fallbacks.items():
+        if fallback not in names:
+            raise ValueError(f"the fallback of {name!r} is {fallback!r}, and no member has that name")
+        if fallback == name:
+            raise ValueError(f"{name!r} is its own fallback; name another member")
+        chain = [name, fallback]
+        while (following := fallbacks.get(chain[-1])) is not None:
+            if following in chain:
+                raise ValueError(f"fallbacks go round in a circle: {' -> '.join([*chain, following])}")
+            chain.append(following)
+
+
 def _check_members(members: tuple[Member, ...]) -> tuple[Member, ...]:
     if not members:
         raise ValueError("a pool needs at least one member")
     if len(members) > MOST_MEMBERS:
         raise ValueError(f"a pool has at most {MOST_MEMBERS:,} members, this one {len(members):,}")
     names = [member.name for member in members]
+    _check_fallbacks({member.name: member.fallback for member in members if member.fallback is not None}, names)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"two members are named {', '.join(map(repr, twice))}; give each member a name of its own")

@@ -1,0 +1,59 @@
+"""One attempt: a request goes to the backend, and whatever comes of it keeps the contract."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pool_core.errors import BackendError
+from pool_core.interfaces.backend import Backend
+from pool_core.interfaces.values import Answer, Cause, Request
+
+__all__ = ["send"]
+
+
+async def send(backend: Backend[Any], name: str, request: Request) -> Answer:
+    """Send ``request`` once, within its timeout.
+
+    Args:
+        name: what messages call the backend.
+
+    Raises:
+        BackendError: no answer; whatever the backend raised has become one that can be acted on.
+    """
+    try:
+        async with asyncio.timeout(request.timeout):
+            answer = await backend.generate(request)
+    except BackendError as error:
+        _check_error(error, name)
+        raise
+    except KeyboardInterrupt:
+        raise
+    except TimeoutError as error:
+        text = str(error) or f"no answer within {request.timeout:g} s"
+        raise BackendError(Cause.TIMEOUT, text, maybe_billed=not str(error)) from error
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            raise
+        raise BackendError(Cause.PLUGIN, f"the backend {name} broke: {type(error).__name__}: {error}") from error
+    if not isinstance(answer, Answer):
+        raise BackendError(Cause.PLUGIN, f"the backend {name} returned {type(answer).__name__} instead of Answer")
+    return answer
+
+
+def _check_error(error: BackendError, name: str) -> None:
+    """Raise another `BackendError` in the place of one that cannot be acted on."""
+    if not isinstance(error.cause, Cause):
+        raise BackendError(
+            Cause.PLUGIN, f"the backend {name} failed with {error.cause!r}, which is no cause: {error}"
+        ) from error
+    if not isinstance(error.retry_after, int | float | None):
+        raise BackendError(
+            Cause.PLUGIN, f"the backend {name} asked to wait {error.retry_after!r}, not seconds: {error}"
+        ) from error
+
+
+def _is_cancelled() -> bool:
+    """Whether the running task was asked to end; a backend may raise `CancelledError` of its own accord."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
