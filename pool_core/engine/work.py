@@ -192,7 +192,8 @@ class WorkList:
             broken = f"the answer of the backend {name} cannot be stored: {type(error).__name__}: {error}"
             self.finish(cell, Outcome("failed", Cause.PLUGIN, broken), seconds=seconds)
             return
-        paid = NewAnswer(self._wall_time(), latency, cell.request_key, body)
+        tokens = (usage.input_tokens, usage.output_tokens)
+        paid = NewAnswer(self._wall_time(), latency, cell.request_key, body, self._key, *tokens)
         self.finish(cell, read_answer(self.member, answer, cell.row), paid=paid, seconds=seconds)
 
     def finish(
