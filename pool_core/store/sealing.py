@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import TypeAlias
 
+import msgspec
+
 __all__ = ["COLUMNS", "INSERTS", "Value", "is_intact", "seal", "select"]
 
 #: What a column may hold.
@@ -31,6 +33,14 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     ),
 }  # fmt: skip
 
+
+#: Where the columns of reals stand: SQLite gives 1 back from them as 1.0, and -0.0 as 0.0.
+_REALS: Mapping[str, frozenset[int]] = {
+    table: frozenset(at for at, name in enumerate(columns) if name in ("created", "seconds", "cost"))
+    for table, columns in COLUMNS.items()
+}
+
+_encode = msgspec.msgpack.Encoder().encode
 
 #: Tables whose records may take the place of one with their key. Where one may not, it would be a fault to notice.
 _REPLACED = frozenset({"meta", "withdrawn", "cells"})
@@ -54,26 +64,22 @@ def select(table: str) -> str:
 
 def seal(table: str, values: Sequence[Value]) -> tuple[Value, ...]:
     """A record with its checksum, as `INSERTS` takes it."""
-    return (*values, _compute_checksum(table, values))
+    reals = _REALS.get(table, ())
+    plain = tuple(
+        value + 0.0 if at in reals and isinstance(value, int | float) else value for at, value in enumerate(values)
+    )
+    return (*plain, _compute_checksum(table, plain))
 
 
 def is_intact(table: str, record: Sequence[Value]) -> bool:
     """Whether a record that was read is what was sealed."""
-    return _compute_checksum(table, record[:-1]) == record[-1]
+    try:
+        return _compute_checksum(table, record[:-1]) == record[-1]
+    except UnicodeEncodeError:  # text that is no UTF-8 any more, see the store
+        return False
 
 
 def _compute_checksum(table: str, values: Sequence[Value]) -> int:
-    """64 bits of BLAKE2b over the values, each with its type and length."""
-    parts = [table.encode()]
-    for value in values:
-        match value:
-            case str():
-                data = value.encode("utf-8", "surrogateescape")  # bytes that are no UTF-8 any more, see the store
-                parts += (b"s%d:" % len(data), data)
-            case bytes():
-                parts += (b"b%d:" % len(value), value)
-            case float() if value.is_integer():
-                parts.append(b"n%d;" % int(value))  # SQLite gives 1 back as 1.0 from a column of reals
-            case _:
-                parts.append(f"n{value};".encode())
-    return int.from_bytes(blake2b(b"".join(parts), digest_size=8).digest(), "big", signed=True)
+    """64 bits of BLAKE2b over the values as MessagePack, which tells types apart. It costs a microsecond."""
+    digest = blake2b(_encode(values), digest_size=8, person=table.encode())
+    return int.from_bytes(digest.digest(), "big", signed=True)
