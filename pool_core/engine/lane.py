@@ -170,7 +170,7 @@ class Lane:
                 self._work.read_page()
                 await asyncio.sleep(0)  # a long stretch of finished rows must not hold up the other lanes
 
-    def _wake(self, everybody: bool) -> None:  # noqa: FBT001 - called by the waiting room
+    def _wake(self, everybody: bool) -> None:
         while self._idle:
             idle = self._idle.popleft()
             if not idle.done():
@@ -264,7 +264,8 @@ class Lane:
     async def _send_hedged(self, cell: Cell, hedging: HedgePlan) -> Answer:
         """Send the request; where it is slow, send it a second time and take the first answer."""
         assert cell.request is not None
-        name, index = self._work.member.backend.name, self._work.member.index
+        loop = asyncio.get_running_loop()
+        name, index, began = self._work.member.backend.name, self._work.member.index, loop.time()
         calls = {asyncio.ensure_future(send(self._backend, name, cell.request))}
         place: Place | None = None
         try:
@@ -282,7 +283,7 @@ class Lane:
                 if ended[0].exception() is None or not calls:
                     for call in ended[1:]:
                         if call.exception() is None:
-                            self._work.keep_spare(cell, call.result())
+                            self._work.keep_spare(cell, call.result(), loop.time() - began)
                     return ended[0].result()
         finally:
             if place is not None:

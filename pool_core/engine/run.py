@@ -11,13 +11,17 @@ from random import Random
 from typing import Any
 
 from pool_core.engine.events import MemberProgress
-from pool_core.engine.lane import MOST_UNWRITTEN, Lane, count_workers
+from pool_core.engine.lane import MOST_UNWRITTEN, Lane
 from pool_core.engine.quota import Quota
+from pool_core.engine.retry import RetryBudget
+from pool_core.engine.thresholds import FailureCount
 from pool_core.engine.work import WorkList
 from pool_core.errors import BackendError, PluginError
 from pool_core.interfaces.backend import Backend
+from pool_core.interfaces.values import Cause
 from pool_core.plan.assign import WHEN_FAILED
 from pool_core.plan.model import Plan, PlannedMember
+from pool_core.recipe.models import StopWhen
 from pool_core.store.store import Store
 from pool_core.store.writer import Writer
 
@@ -45,6 +49,8 @@ class Engine:
     backends: list[Backend[Any]] = field(init=False)
     #: What is worth telling beside the figures: backends that could not be closed.
     notes: list[str] = field(init=False, default_factory=list)
+    #: The limit of the recipe that has stopped the run; empty while none has.
+    limit: str = field(init=False, default="")
     _lanes: list[Lane] = field(init=False, default_factory=list)
     _stopped: bool = field(init=False, default=False)
     _task: asyncio.Task[None] | None = field(init=False, default=None)
@@ -103,16 +109,12 @@ class Engine:
                 loop.call_soon_threadsafe(room.set)
 
         works = self._prepare_work()
-        quotas = _share_quotas(self.plan.members, self.backends)
         backends = {id(backend): backend for backend in self.backends}  # members may share one
         writer.start(note_commit)
         try:
             if self._stopped:
                 return
-            self._lanes = [
-                Lane(work, backend, quotas[backend.quota], self.random, room)
-                for work, backend in zip(works, self.backends, strict=True)
-            ]
+            self._lanes = self._make_lanes(works, room)
             async with asyncio.TaskGroup() as group:
                 opening = {key: group.create_task(_open(backend)) for key, backend in backends.items()}
                 for lane, backend in zip(self._lanes, self.backends, strict=True):
@@ -124,13 +126,70 @@ class Engine:
                 problems = await asyncio.gather(*map(_close, backends.values()))
                 self.notes += filter(None, problems)
 
-    def _prepare_work(self) -> list[WorkList]:
-        bases = [
-            self.store.register_basis(_describe_basis(member, backend))
+    def _make_lanes(self, works: Sequence[WorkList], room: asyncio.Event) -> list[Lane]:
+        quotas = _share_quotas(self.plan.members, self.backends)
+        retries = {name: RetryBudget() for name in quotas}
+        lanes: dict[str, Lane] = {}
+        for work, backend in zip(works, self.backends, strict=True):
+            if backend.pause is None:
+                backend.pause = quotas[backend.quota].pause
+            lane = Lane(work, backend, quotas[backend.quota], retries[backend.quota], self.random, room)
+            lanes[work.member.name] = lane
+            if work.member.stop_when is not None:
+                work.on_end.append(self._make_watch(work.member.stop_when, lane.stop_member))
+        if self.plan.recipe.pool.stop_when is not None:
+            watch = self._make_watch(self.plan.recipe.pool.stop_when, self._stop_by_limit)
+            for work in works:
+                work.on_end.append(watch)
+        for member in self.plan.members:
+            if member.fallback is not None:
+                lanes[member.name].fall_back_to(lanes[member.fallback])
+        return list(lanes.values())
+
+    def _make_watch(self, stop_when: StopWhen, stop: Callable[[str], None]) -> Callable[[Cause | None], None]:
+        count = FailureCount(stop_when)
+
+        def watch(cause: Cause | None) -> None:
+            if reason := count.note(cause):
+                stop(reason)
+
+        return watch
+
+    def _stop_by_limit(self, reason: str) -> None:
+        """Send nothing more since a limit of the recipe is reached."""
+        self.limit = self.limit or reason
+        for lane in self._lanes:
+            lane.stop()
+
+    def _register_bases(self) -> list[dict[int, int | None]]:
+        """What the outcomes of each member rest on, by the key of the member that answers: itself or a fallback."""
+        texts = {
+            member.name: _describe_basis(member, backend)
             for member, backend in zip(self.plan.members, self.backends, strict=True)
-        ]
+        }
+        keys = {member.name: key for member, key in zip(self.plan.members, self.keys, strict=True)}
+        fallbacks = {member.name: member.fallback for member in self.plan.members}
+        found: list[dict[int, int | None]] = []
+        for name, text in texts.items():
+            bases = {keys[name]: self.store.register_basis(text)}
+            other = fallbacks[name]
+            while other is not None:
+                answered = texts[other]
+                both = None if text is None or answered is None else f"{text} by {answered}"
+                bases[keys[other]] = self.store.register_basis(both)
+                other = fallbacks[other]
+            found.append(bases)
+        return found
+
+    def _prepare_work(self) -> list[WorkList]:
+        all_bases = self._register_bases()
         free = self.store.release_answers(
-            [(key, basis) for key, basis in zip(self.keys, bases, strict=True) if basis is not None]
+            [
+                (key, basis)
+                for key, bases in zip(self.keys, all_bases, strict=True)
+                for basis in bases.values()
+                if basis is not None
+            ]
         )
         request_ids = itertools.count(1)
         return [
@@ -138,14 +197,14 @@ class Engine:
                 member,
                 self.store,
                 key=key,
-                basis=basis,
+                bases=bases,
                 free_answers=free,
                 progress=progress,
                 request_ids=request_ids,
                 wall_time=self.wall_time,
                 notify=self.notify,
             )
-            for member, key, basis, progress in zip(self.plan.members, self.keys, bases, self.progress, strict=True)
+            for member, key, bases, progress in zip(self.plan.members, self.keys, all_bases, self.progress, strict=True)
         ]
 
 
@@ -173,9 +232,8 @@ async def _open(backend: Backend[Any]) -> str:
 async def _run_lane(lane: Lane, opening: asyncio.Task[str]) -> None:
     """Run a lane once its backend is open: one that is slow to open holds up no other."""
     if problem := await opening:
-        lane.stop(problem)
-    else:
-        await lane.run()
+        lane.stop_member(problem)
+    await lane.run()
 
 
 async def _close(backend: Backend[Any]) -> str:
@@ -208,7 +266,7 @@ def _share_quotas(members: Sequence[PlannedMember], backends: Sequence[Backend[A
     """One quota for all members of one limit; the smallest concurrency that any of them names holds."""
     quotas: dict[str, Quota] = {}
     for member, backend in zip(members, backends, strict=True):
-        limit = count_workers(member.limits)
+        limit = 32 if member.limits.concurrency == "auto" else member.limits.concurrency
         quota = quotas.setdefault(backend.quota, Quota(limit))
         quota.limit = min(quota.limit, limit)
     return quotas

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from pool_core.engine.events import CellFinished, MemberProgress
@@ -24,6 +26,8 @@ __all__ = ["Cell", "WorkList", "read_usage"]
 
 #: Rows that a lane reads at a time. Its memory is bounded by this and by what is in flight.
 PAGE_ROWS = 256
+#: Longest time ahead that is written as a date, in seconds.
+MOST_SECONDS = 10.0 * 365 * 86400
 #: A count of tokens stays below this: SQLite holds no larger whole number.
 MOST_TOKENS = 1 << 63
 
@@ -103,7 +107,7 @@ class WorkList:
         self._wall_time = wall_time
         self._notify = notify
         #: Told of the end of each cell, with its cause if it failed.
-        self.on_end: Callable[[Cause | None], None] | None = None
+        self.on_end: list[Callable[[Cause | None], None]] = []
         self._position = -1
         self._ended = False
         self._pending: deque[Cell] = deque()
@@ -231,17 +235,13 @@ class WorkList:
             latency: seconds from its request to the answer.
             seconds: seconds from the cell's first request to the answer.
         """
-        usage = read_usage(answer)
-        self.progress.input_tokens += usage.input_tokens or 0
-        self.progress.output_tokens += usage.output_tokens or 0
         try:
-            body = encode_answer(answer)
+            paid = self._make_paid(cell, answer, latency)
         except Exception as error:  # noqa: BLE001 - a broken backend costs its cell, never the run
             name = self.member.backend.name
             broken = f"the answer of the backend {name} cannot be stored: {type(error).__name__}: {error}"
             self.finish(cell, Outcome("failed", Cause.PLUGIN, broken), seconds=seconds)
             return True
-        paid = NewAnswer(self._wall_time(), latency, cell.request_key, body)
         outcome = read_answer(self.member, answer, cell.row)
         if self._extend(cell, answer, outcome):
             self.progress.reasks += 1
@@ -250,11 +250,19 @@ class WorkList:
         self.finish(cell, outcome, paid=paid, seconds=seconds)
         return True
 
-    def keep_spare(self, cell: Cell, answer: Answer) -> None:
+    def keep_spare(self, cell: Cell, answer: Answer, latency: float) -> None:
         """Keep a second answer to one request: it was paid for as well."""
-        paid = self._make_paid(cell, answer, 0.0)
-        if paid is not None:
-            self._store.writer.submit_answer(paid)
+        with suppress(Exception):  # what cannot be encoded is of a broken backend, and spare
+            self._store.writer.submit_answer(self._make_paid(cell, answer, latency))
+
+    def _make_paid(self, cell: Cell, answer: Answer, latency: float) -> NewAnswer:
+        """The record of an answer; its tokens are counted. Raises what encoding it raises."""
+        body = encode_answer(answer)
+        usage = read_usage(answer)
+        self.progress.input_tokens += usage.input_tokens or 0
+        self.progress.output_tokens += usage.output_tokens or 0
+        tokens = (usage.input_tokens, usage.output_tokens)
+        return NewAnswer(self._wall_time(), latency, cell.request_key, body, self.key, *tokens)
 
     def describe_time(self, seconds: float) -> str:
         """The time of day ``seconds`` from now, for people."""
@@ -306,8 +314,8 @@ class WorkList:
             self.progress.failed[str(outcome.cause)] += 1
         if answered_by != self.key:
             self.progress.taken_over += 1
-        if self.on_end is not None:
-            self.on_end(outcome.cause)
+        for tell in self.on_end:
+            tell(outcome.cause)
         if self._notify is not None:
             self._notify("pool_cell_finished", CellFinished(cell.row_id, self.member.name, cell.sample, outcome))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 
 from pool_core.errors import RowsError
 from pool_core.interfaces.encoding import encode_json
 from pool_core.store.records import NewRow
+from pool_core.store.sealing import INSERTS, is_intact, seal, select
 
 __all__ = ["IngestCount", "ingest_rows"]
 
@@ -26,6 +26,8 @@ class IngestCount:
     added: int = 0
     changed: int = 0
     removed: int = 0
+    #: Rows whose records had been damaged: their cells are done again, of stored answers where they can be.
+    damaged: int = 0
 
 
 def ingest_rows(
@@ -43,48 +45,83 @@ def ingest_rows(
     """
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        number = connection.execute("SELECT coalesce(max(ingest), 0) + 1 FROM rows").fetchone()[0]
-        added = changed = count = 0
+        lost = _drop_damaged_end(connection)
+        old_count, first_new = connection.execute("SELECT count(*), coalesce(max(key), 0) + 1 FROM rows").fetchone()
+        # cells of a row that was lost: the next row to get its key must not get them too
+        connection.execute("DELETE FROM cells WHERE key >= ?", (first_new << 24,))
+        seen = bytearray(first_new)  # by key of an old row, 1 if the input still has it
+        next_key = first_new
+        changed = damaged = count = 0
         duplicates: list[str] = []
         for position, row in enumerate(rows):
             count += 1
-            digest = blake2b(row.data, digest_size=16).digest()
-            known = connection.execute(
-                "SELECT key, position, ingest, assigned, digest FROM rows WHERE row_id = ?", (row.row_id,)
-            ).fetchone()
+            known = connection.execute(select("rows") + "WHERE row_id = ?", (row.row_id,)).fetchone()
             if known is None:
-                added += 1
-                connection.execute(
-                    "INSERT INTO rows (position, row_id, ingest, assigned, digest, data) VALUES (?, ?, ?, ?, ?, ?)",
-                    (position, row.row_id, number, row.assigned, digest, row.data),
-                )
+                record = (next_key, position, row.row_id, row.assigned, row.data)
+                connection.execute(INSERTS["rows"], seal("rows", record))
+                next_key += 1
                 continue
-            key, old_position, last_seen, assigned, old_digest = known
-            if last_seen == number:
+            key, old_position, _, assigned, data, _ = known
+            if key >= first_new or seen[key]:
                 duplicates.append(f"{row.row_id!r} of {row.place} is that of row {old_position + 1} as well")
                 if len(duplicates) >= _MOST_DUPLICATES:
                     break
                 continue
-            if digest != old_digest:
-                changed += 1
+            seen[key] = 1
+            intact = is_intact("rows", known)
+            if intact and (old_position, assigned, data) == (position, row.assigned, row.data):
+                continue
+            damaged += not intact
+            if data != row.data or not intact:
+                changed += intact
                 connection.execute("DELETE FROM cells WHERE key BETWEEN ? AND ?", (key << 24, (key << 24) | 0xFFFFFF))
             reassign = reassign or assigned != row.assigned
-            connection.execute(
-                "UPDATE rows SET position = ?, ingest = ?, assigned = ?, digest = ?, data = ? WHERE key = ?",
-                (position, number, row.assigned, digest, row.data, key),
-            )
+            _update_row(connection, (key, position, row.row_id, row.assigned, row.data))
         if duplicates:
             raise RowsError(
                 "ids must be unique: " + "; ".join(duplicates),
                 where=name,
                 hint="choose another id column, or none: then a row's content identifies it",
             )
-        removed = connection.execute("DELETE FROM rows WHERE ingest < ?", (number,)).rowcount
-        if reassign or removed:
+        removed = old_count - seen.count(1)
+        if removed:
+            _remove_rows(connection, seen)
+        added = next_key - first_new
+        damaged += lost
+        if reassign or removed or damaged or 0 < added < count:
             _drop_stale_cells(connection, members)
         # in the same transaction: without it nobody could tell whose the bytes of an assignment are
-        connection.execute("INSERT OR REPLACE INTO meta VALUES ('members', ?)", (encode_json(list(members)),))
-    return IngestCount(count, added, changed, removed)
+        connection.execute(INSERTS["meta"], seal("meta", ("members", encode_json(list(members)))))
+    return IngestCount(count, added, changed, removed, damaged)
+
+
+def _update_row(connection: sqlite3.Connection, record: tuple[int, int, str, bytes, bytes]) -> None:
+    *_, checksum = seal("rows", record)
+    key, *values = record
+    connection.execute(
+        "UPDATE rows SET position = ?, row_id = ?, assigned = ?, data = ?, checksum = ? WHERE key = ?",
+        (*values, checksum, key),
+    )
+
+
+def _remove_rows(connection: sqlite3.Connection, seen: bytearray) -> None:
+    """Remove the rows that the input has no more."""
+    known = connection.execute("SELECT key FROM rows WHERE key < ?", (len(seen),))
+    gone = [key for (key,) in known if not seen[key]]
+    connection.executemany("DELETE FROM rows WHERE key = ?", ((key,) for key in gone))
+
+
+def _drop_damaged_end(connection: sqlite3.Connection) -> int:
+    """Remove damaged rows at the end of the table: a key that has become too large would spoil those after it.
+
+    They are read anew from the input. Returns their number.
+    """
+    last = select("rows") + "ORDER BY key DESC LIMIT 1"
+    count = 0
+    while (record := connection.execute(last).fetchone()) is not None and not is_intact("rows", record):
+        connection.execute("DELETE FROM rows WHERE key = ?", record[:1])
+        count += 1
+    return count
 
 
 def _drop_stale_cells(connection: sqlite3.Connection, members: Sequence[int]) -> None:

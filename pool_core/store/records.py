@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["CellRecord", "KnownCell", "NewAnswer", "NewRow", "StoredRow"]
+__all__ = ["CellRecord", "KnownCell", "NewAnswer", "NewRow", "Spent", "StoredRow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,26 @@ class NewAnswer(NamedTuple):
     seconds: float
     request: bytes
     body: bytes
+    #: Key of the member that paid, and what it paid: tokens and dollars. None where it is not known.
+    member: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a member has paid for over the whole life of a run, in all its processes."""
+
+    answers: int
+    #: Sums over the answers that say it.
+    input_tokens: int
+    output_tokens: int
+    #: Dollars.
+    cost: float
+    #: Answers that lack a count of tokens, and answers whose cost is not known.
+    unknown_tokens: int
+    unknown_cost: int
 
 
 class CellRecord(NamedTuple):
@@ -52,6 +72,8 @@ class CellRecord(NamedTuple):
     cause: str
     message: str
     outputs: bytes | None
+    #: Key of the member that answered in the place of the cell's own; None where it did so itself.
+    answered_by: int | None = None
 
 
 class KnownCell(NamedTuple):

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 __all__ = ["SCHEMA", "SCHEMA_VERSION", "pack_cell", "unpack_cell"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
+#: Version 2. `migrations` makes it of version 1, and keeps a copy of it when version 3 comes.
 SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
 
 -- The input, ingested once. `key` never changes; `position` is the row's place in the input today.
 CREATE TABLE rows (
     key INTEGER PRIMARY KEY,
     position INTEGER NOT NULL,
     row_id TEXT NOT NULL UNIQUE,
-    ingest INTEGER NOT NULL,       -- number of the last ingest that saw the row
     assigned BLOB NOT NULL,        -- one byte per member of the plan: its number of samples
-    digest BLOB NOT NULL,
+    checksum INTEGER NOT NULL,     -- of the record, in every table: see `sealing`
     data BLOB NOT NULL             -- the row as JSON
 );
 CREATE INDEX rows_by_position ON rows (position);
@@ -26,21 +26,30 @@ CREATE TABLE members (
     key INTEGER PRIMARY KEY,
     stage TEXT NOT NULL,
     name TEXT NOT NULL,
+    checksum INTEGER NOT NULL,
     UNIQUE (stage, name)
 );
 
 -- What a cell's outcome rests on: a member's configuration as fingerprints.
-CREATE TABLE bases (key INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE);
+CREATE TABLE bases (key INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE, checksum INTEGER NOT NULL);
 
--- Append-only: what was paid for, raw, for ever.
+-- Append-only: what was paid for, raw, for ever. What is large stands last.
 CREATE TABLE answers (
     key INTEGER PRIMARY KEY,
     created REAL NOT NULL,         -- seconds since 1970
     seconds REAL NOT NULL,         -- from the request to the answer
     request BLOB NOT NULL,         -- the request key
+    member INTEGER,                -- who paid for it; NULL where it is not known
+    input_tokens INTEGER,
+    output_tokens INTEGER,
+    cost REAL,                     -- dollars
+    checksum INTEGER NOT NULL,
     body BLOB NOT NULL             -- the answer as JSON
 );
 CREATE INDEX answers_by_request ON answers (request);
+
+-- Answers that no cell may use any more: a person wanted others, or their bodies were given up for room.
+CREATE TABLE withdrawn (answer INTEGER PRIMARY KEY, checksum INTEGER NOT NULL);
 
 -- How each cell stands. `key` packs row, member and sample; what is large stands last.
 CREATE TABLE cells (
@@ -54,6 +63,8 @@ CREATE TABLE cells (
     output_tokens INTEGER,
     cause TEXT NOT NULL,
     message TEXT NOT NULL,
+    answered_by INTEGER,           -- the member that answered in the place of the cell's own
+    checksum INTEGER NOT NULL,
     outputs BLOB                   -- the output fields as JSON
 );
 """

@@ -13,8 +13,9 @@ from pool_core.errors import StoreError
 from pool_core.interfaces.encoding import decode_json, encode_json
 from pool_core.store.ingest import IngestCount, ingest_rows
 from pool_core.store.lock import RunLock
-from pool_core.store.records import CellRecord, KnownCell, NewRow, StoredRow
-from pool_core.store.schema import SCHEMA, SCHEMA_VERSION
+from pool_core.store.migrations import check_version, create_tables, migrate
+from pool_core.store.records import CellRecord, KnownCell, NewRow, Spent, StoredRow
+from pool_core.store.sealing import INSERTS, seal, select
 from pool_core.store.writer import Writer
 
 __all__ = ["Store"]
@@ -75,7 +76,8 @@ class Store:
             undo.callback(connection.close)
             if _is_empty(connection, path):  # a process was killed before it had made the tables
                 raise nothing
-            _check_version(connection, path)
+            with _explain_errors(path):
+                check_version(connection, path)
             undo.pop_all()
         return cls(folder, connection, None)
 
@@ -115,7 +117,7 @@ class Store:
     def set_meta(self, name: str, value: Any) -> None:
         """Keep a plain value under ``name``."""
         with self._connection:
-            self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, encode_json(value)))
+            self._connection.execute(INSERTS["meta"], seal("meta", (name, encode_json(value))))
 
     def get_meta(self, name: str) -> Any:
         """The value kept under ``name``, None where there is none."""
@@ -124,22 +126,28 @@ class Store:
 
     def register_members(self, stage: str, names: Sequence[str]) -> list[int]:
         """The lasting key of each member of a stage, given on first sight."""
-        with self._connection:
-            self._connection.executemany(
-                "INSERT OR IGNORE INTO members (stage, name) VALUES (?, ?)", [(stage, name) for name in names]
-            )
         found = dict(self._connection.execute("SELECT name, key FROM members WHERE stage = ?", (stage,)))
+        with self._connection:
+            for name in names:
+                if name not in found:
+                    found[name] = self._insert_new("members", stage, name)
         return [found[name] for name in names]
 
     def register_basis(self, fingerprint: str | None) -> int | None:
         """The number of a fingerprint; None for one that is not known and so equals no other."""
         if fingerprint is None:
             return None
+        found = self._connection.execute("SELECT key FROM bases WHERE fingerprint = ?", (fingerprint,)).fetchone()
+        if found is not None:
+            return int(found[0])
         with self._connection:
-            self._connection.execute("INSERT OR IGNORE INTO bases (fingerprint) VALUES (?)", (fingerprint,))
-        return int(
-            self._connection.execute("SELECT key FROM bases WHERE fingerprint = ?", (fingerprint,)).fetchone()[0]
-        )
+            return self._insert_new("bases", fingerprint)
+
+    def _insert_new(self, table: str, *values: str) -> int:
+        """Insert a record under the next key, which is returned."""
+        key = int(self._connection.execute(f"SELECT coalesce(max(key), 0) + 1 FROM {table}").fetchone()[0])  # noqa: S608
+        self._connection.execute(INSERTS[table], seal(table, (key, *values)))
+        return key
 
     # Rows
 
@@ -204,13 +212,27 @@ class Store:
     def read_cells(self, row: int) -> list[CellRecord]:
         """All outcomes of a row, in order of member and sample."""
         found = self._connection.execute(
-            "SELECT * FROM cells WHERE key BETWEEN ? AND ? ORDER BY key", (row << 24, row << 24 | 0xFFFFFF)
+            select("cells") + "WHERE key BETWEEN ? AND ? ORDER BY key", (row << 24, row << 24 | 0xFFFFFF)
         )
-        return [CellRecord(*cell) for cell in found]
+        return [CellRecord(*cell[:-1]) for cell in found]
 
     def read_answer(self, key: int) -> bytes:
         """The stored answer with this key."""
         return bytes(self._connection.execute("SELECT body FROM answers WHERE key = ?", (key,)).fetchone()[0])
+
+    def read_spent(self) -> dict[int, Spent]:
+        """What was paid for over the run's whole life, by the key of the member that paid.
+
+        Key 0 has the answers of which it is not known: files of version 1 do not say it.
+        """
+        found = self._connection.execute(
+            "SELECT coalesce(member, 0), count(*), total(input_tokens), total(output_tokens), total(cost), "
+            "sum(input_tokens IS NULL OR output_tokens IS NULL), sum(cost IS NULL) FROM answers GROUP BY 1"
+        )
+        return {
+            member: Spent(answers, int(input_tokens), int(output_tokens), cost, unknown_tokens, unknown_cost)
+            for member, answers, input_tokens, output_tokens, cost, unknown_tokens, unknown_cost in found
+        }
 
     def release_answers(self, settled: Iterable[tuple[int, int]]) -> int:
         """Gather the answers that no settled cell holds, for `take_answer`. Returns their number.
@@ -226,7 +248,7 @@ class Store:
         execute(
             "CREATE TEMP TABLE free_answers AS SELECT request, key FROM answers WHERE key NOT IN (SELECT answer "
             "FROM cells c JOIN settled s ON s.member = (c.key >> 8 & 65535) AND s.basis = c.basis "
-            "WHERE answer IS NOT NULL)"
+            "WHERE answer IS NOT NULL UNION ALL SELECT answer FROM withdrawn)"
         )
         execute("CREATE INDEX temp.free_by_request ON free_answers (request)")
         return int(execute("SELECT count(*) FROM free_answers").fetchone()[0])
@@ -255,12 +277,18 @@ def _connect(path: Path, *, writable: bool) -> sqlite3.Connection:
             check_same_thread=False,
         )
         undo.callback(connection.close)
+        connection.text_factory = _decode_text
         if writable:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA temp_store = MEMORY")
         undo.pop_all()
     return connection
+
+
+def _decode_text(data: bytes) -> str:
+    """Text of a file whose bytes may have changed: what is no UTF-8 fails its checksum, not the whole query."""
+    return data.decode("utf-8", "surrogateescape")
 
 
 @contextmanager
@@ -277,31 +305,9 @@ def _is_empty(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    with _explain_errors(path), connection:
-        connection.execute("BEGIN IMMEDIATE")
-        if _is_empty(connection, path):
-            for statement in _split_statements(SCHEMA):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    _check_version(connection, path)
-
-
-def _split_statements(script: str) -> Iterator[str]:
-    """The statements of a script, for a transaction: `executescript` would commit it."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
-    with closing(connection.execute("PRAGMA user_version")) as cursor:
-        version = cursor.fetchone()[0]
-    if version != SCHEMA_VERSION:
-        raise StoreError(
-            f"the store is of version {version}, this pool-core reads {SCHEMA_VERSION}",
-            where=str(path),
-            hint="use the pool-core that made it, or another run directory",
-        )
+    with _explain_errors(path):
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            if _is_empty(connection, path):
+                create_tables(connection)
+        migrate(connection, path)

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from pool_core.errors import StoreError
 from pool_core.store.records import CellRecord, NewAnswer
+from pool_core.store.sealing import INSERTS, seal
 
 __all__ = ["Writer"]
 
@@ -20,7 +21,7 @@ GROUP_SIZE = 16
 GROUP_SECONDS = 0.02
 LARGEST_GROUP = 2000
 
-Item: TypeAlias = tuple[CellRecord, NewAnswer | None]
+Item: TypeAlias = tuple[CellRecord | None, NewAnswer | None]
 
 
 class Writer:
@@ -55,9 +56,16 @@ class Writer:
 
     def submit(self, cell: CellRecord, answer: NewAnswer | None = None) -> None:
         """Hand an outcome over, with the answer that was paid for it, if any. Raises `StoreError`."""
+        self._put((cell, answer))
+
+    def submit_answer(self, answer: NewAnswer) -> None:
+        """Hand an answer over that was paid for and ends no cell. Raises `StoreError`."""
+        self._put((None, answer))
+
+    def _put(self, item: Item) -> None:
         self.check()
         self._submitted += 1
-        self._queue.put((cell, answer))
+        self._queue.put(item)
 
     def check(self) -> None:
         """Raise `StoreError` if a commit has failed."""
@@ -97,16 +105,17 @@ class Writer:
                 continue
             answers, cells = [], []
             for cell, answer in group:
-                if answer is None:
-                    cells.append(cell)
-                else:
-                    answers.append((next_answer, *answer))
-                    cells.append(cell._replace(answer=next_answer))
+                key = None if cell is None else cell.answer
+                if answer is not None:
+                    key = next_answer
+                    answers.append(seal("answers", (key, *answer)))
                     next_answer += 1
+                if cell is not None:
+                    cells.append(seal("cells", cell._replace(answer=key)))
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                connection.executemany("INSERT INTO answers VALUES (?, ?, ?, ?, ?)", answers)
-                connection.executemany("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", cells)
+                connection.executemany(INSERTS["answers"], answers)
+                connection.executemany(INSERTS["cells"], cells)
             self._finished += len(group)
             if self._on_commit is not None:
                 self._on_commit()

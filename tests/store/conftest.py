@@ -20,8 +20,8 @@ def make_cell(row, member, sample=0, *, status="ok", basis=None, answer=None, me
     return CellRecord(pack_cell(row, member, sample), status, basis, answer, 1, 0.5, 3, 4, cause, message, outputs)
 
 
-def make_answer(request, body=b'{"text":"a"}'):
-    return NewAnswer(1.5, 0.5, request, body)
+def make_answer(request, body=b'{"text":"a"}', **paid):
+    return NewAnswer(1.5, 0.5, request, body, **paid)
 
 
 def save(store, *items):

@@ -260,3 +260,60 @@ def test_after_any_history_the_store_holds_what_the_last_rows_say(tmp_path_facto
             ids = {row_id: key for key, row_id in names.items()}
             make.save(store, *(make.cell(ids[row_id], member, sample) for row_id, member, sample in wanted))
             finished = wanted
+
+
+# Damaged rows
+
+
+def damage(store, change, *values):
+    store._connection.execute(f"UPDATE rows SET {change}", values)
+
+
+@pytest.mark.parametrize(
+    "change", ["data = x'7b7d'", "assigned = x'0101'", "position = 7", "checksum = 1"], ids=lambda text: text[:8]
+)
+def test_a_damaged_row_is_read_anew_and_its_cells_are_done_again(store, make, ingest, change):
+    ingest([("x", b"1", b"\1\0"), ("y", b"2", b"\1\1")])
+    save_all(store, make, 2)
+    damage(store, change + " WHERE key = 1")
+    assert ingest([("x", b"1", b"\1\0"), ("y", b"2", b"\1\1")]) == IngestCount(2, 0, 0, 0, 1)
+    assert [(row.data, row.assigned, row.position) for row in store.read_rows()] == [
+        (b"1", b"\1\0", 0),
+        (b"2", b"\1\1", 1),
+    ]
+    assert list_cells(store) == [(2, 1, 0), (2, 2, 0)]
+    assert store.release_answers([]) == 4
+    assert ingest([("x", b"1", b"\1\0"), ("y", b"2", b"\1\1")]) == IngestCount(2, 0, 0, 0)
+
+
+def test_a_row_whose_key_was_damaged_is_read_anew_under_a_sound_one(store, make, ingest):
+    ingest(ROWS)
+    save_all(store, make)
+    damage(store, "key = 1 << 50 WHERE row_id = 'z'")
+    assert ingest(ROWS) == IngestCount(3, 1, 0, 0, 1)
+    assert [row.key for row in store.read_rows()] == [1, 2, 3]
+    assert {row for row, _, _ in list_cells(store)} == {1, 2}
+
+
+def test_a_new_row_never_gets_the_outcomes_of_a_damaged_one(store, make, ingest):
+    ingest(ROWS)
+    save_all(store, make)
+    damage(store, "data = x'00' WHERE row_id = 'z'")
+    assert ingest([*ROWS[:2], ("w", b"4", b"\1\1")]) == IngestCount(3, 1, 0, 0, 1)
+    assert store.find_row("w").key == 3
+    assert store.read_cells(3) == []
+
+
+def test_the_outcomes_of_a_row_that_is_no_longer_there_go(store, make, ingest):
+    ingest(ROWS[:1])
+    save_all(store, make, 1)
+    damage(store, "key = 9, row_id = 'w'")
+    assert ingest(ROWS[:1]).damaged == 1
+    assert store._connection.execute("SELECT count(*) FROM cells").fetchone()[0] == 0
+
+
+def test_rows_that_have_not_changed_are_not_written(store, ingest):
+    ingest(ROWS)
+    before = store._connection.total_changes
+    ingest(ROWS)
+    assert store._connection.total_changes - before == 1  # the members

@@ -1,0 +1,85 @@
+"""Every record carries a checksum: it is sealed on its way in and checked on its way out.
+
+SQLite finds a page that makes no sense, and not a page whose content has changed. The checksum is of the
+whole record with its table and key, so a record that turns up in another's place is found too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import TypeAlias
+
+import msgspec
+
+__all__ = ["COLUMNS", "INSERTS", "Value", "is_intact", "seal", "select"]
+
+#: What a column may hold.
+Value: TypeAlias = str | bytes | int | float | None
+
+#: The columns of each table in the order of their record, which the checksum ends.
+COLUMNS: Mapping[str, Sequence[str]] = {
+    "meta": ("name", "value"),
+    "rows": ("key", "position", "row_id", "assigned", "data"),
+    "members": ("key", "stage", "name"),
+    "bases": ("key", "fingerprint"),
+    "answers": (
+        "key", "created", "seconds", "request", "body", "member", "input_tokens", "output_tokens", "cost"
+    ),
+    "withdrawn": ("answer",),
+    "cells": (
+        "key", "status", "basis", "answer", "attempts", "seconds", "input_tokens", "output_tokens", "cause",
+        "message", "outputs", "answered_by",
+    ),
+}  # fmt: skip
+
+
+#: Where the columns of reals stand: SQLite gives 1 back from them as 1.0, and -0.0 as 0.0.
+_REALS: Mapping[str, frozenset[int]] = {
+    table: frozenset(at for at, name in enumerate(columns) if name in ("created", "seconds", "cost"))
+    for table, columns in COLUMNS.items()
+}
+
+_encode = msgspec.msgpack.Encoder().encode
+
+#: Tables whose records may take the place of one with their key. Where one may not, it would be a fault to notice.
+_REPLACED = frozenset({"meta", "withdrawn", "cells"})
+
+
+def _write_insert(table: str) -> str:
+    columns = (*COLUMNS[table], "checksum")
+    marks = ", ".join("?" * len(columns))
+    verb = "INSERT OR REPLACE" if table in _REPLACED else "INSERT"
+    return f"{verb} INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+
+
+#: The statement that writes a sealed record of each table.
+INSERTS: Mapping[str, str] = {table: _write_insert(table) for table in COLUMNS}
+
+
+def select(table: str) -> str:
+    """The beginning of a statement that reads sealed records."""
+    return f"SELECT {', '.join(COLUMNS[table])}, checksum FROM {table} "  # noqa: S608 - our own names
+
+
+def seal(table: str, values: Sequence[Value]) -> tuple[Value, ...]:
+    """A record with its checksum, as `INSERTS` takes it."""
+    reals = _REALS.get(table, ())
+    plain = tuple(
+        value + 0.0 if at in reals and isinstance(value, int | float) else value for at, value in enumerate(values)
+    )
+    return (*plain, _compute_checksum(table, plain))
+
+
+def is_intact(table: str, record: Sequence[Value]) -> bool:
+    """Whether a record that was read is what was sealed."""
+    try:
+        return _compute_checksum(table, record[:-1]) == record[-1]
+    except UnicodeEncodeError:  # text that is no UTF-8 any more, see the store
+        return False
+
+
+def _compute_checksum(table: str, values: Sequence[Value]) -> int:
+    """64 bits of BLAKE2b over the values as MessagePack, which tells types apart. It costs a microsecond."""
+    digest = blake2b(_encode(values), digest_size=8, person=table.encode())
+    return int.from_bytes(digest.digest(), "big", signed=True)

@@ -1,0 +1,210 @@
+"""Files of older versions go on, and those of newer ones are left alone."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from pool_core.errors import StoreError
+from pool_core.store.migrations import _STEPS, create_tables
+from pool_core.store.records import CellRecord, KnownCell, Spent, StoredRow
+from pool_core.store.schema import SCHEMA_VERSION, pack_cell
+from pool_core.store.sealing import COLUMNS, is_intact, select
+from pool_core.store.store import Store
+
+VERSION_1 = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE rows (
+    key INTEGER PRIMARY KEY,
+    position INTEGER NOT NULL,
+    row_id TEXT NOT NULL UNIQUE,
+    ingest INTEGER NOT NULL,
+    assigned BLOB NOT NULL,
+    digest BLOB NOT NULL,
+    data BLOB NOT NULL
+);
+CREATE INDEX rows_by_position ON rows (position);
+CREATE TABLE members (
+    key INTEGER PRIMARY KEY,
+    stage TEXT NOT NULL,
+    name TEXT NOT NULL,
+    UNIQUE (stage, name)
+);
+CREATE TABLE bases (key INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE);
+CREATE TABLE answers (
+    key INTEGER PRIMARY KEY,
+    created REAL NOT NULL,
+    seconds REAL NOT NULL,
+    request BLOB NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE INDEX answers_by_request ON answers (request);
+CREATE TABLE cells (
+    key INTEGER PRIMARY KEY,
+    status TEXT NOT NULL,
+    basis INTEGER,
+    answer INTEGER,
+    attempts INTEGER NOT NULL,
+    seconds REAL NOT NULL,
+    input_tokens INTEGER,
+    output_tokens INTEGER,
+    cause TEXT NOT NULL,
+    message TEXT NOT NULL,
+    outputs BLOB
+);
+PRAGMA user_version = 1;
+"""
+
+BODIES = [
+    b'{"text":"a","usage":{"input_tokens":3,"output_tokens":4}}',
+    b'{"text":"b","usage":{"input_tokens":5,"output_tokens":null}}',
+    b'{"text":"\\ud83d","usage":null}',
+    b'{"text":"e","usage":{"input_tokens":' + b"9" * 30 + b',"output_tokens":-1}}',
+    b"no JSON any more",
+]
+
+
+def make_old_file(folder):
+    """A run of version 1: two rows, two members, one of whose cells failed, and answers that nobody holds."""
+    folder.mkdir()
+    connection = sqlite3.connect(folder / "run.sqlite")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.executescript(VERSION_1)
+    connection.executemany("INSERT INTO meta VALUES (?, ?)", [("members", b"[1,2]"), ("run", b'{"fields":{}}')])
+    connection.executemany(
+        "INSERT INTO rows VALUES (?, ?, ?, 1, ?, ?, ?)",
+        [(1, 1, "a", b"\1\1", b"digest", b'{"x":1}'), (2, 0, "b \N{SNOWMAN}", b"\1\1", b"digest", b'{"x":2}')],
+    )
+    connection.executemany("INSERT INTO members VALUES (?, 'pool', ?)", [(1, "m"), (2, "n")])
+    connection.execute("INSERT INTO bases VALUES (1, 'fingerprint')")
+    connection.executemany(
+        "INSERT INTO answers VALUES (?, 1700000000.25, 2, ?, ?)",
+        [(key, b"request %d" % key, body) for key, body in enumerate(BODIES, 1)],
+    )
+    connection.executemany(
+        "INSERT INTO cells VALUES (?, ?, ?, ?, 1, 0.5, 3, 4, ?, ?, ?)",
+        [
+            (pack_cell(1, 1, 0), "ok", 1, 1, "", "", b'{"said":"a"}'),
+            (pack_cell(2, 2, 0), "failed", 1, 2, "parse", "no list", None),
+            (pack_cell(1, 2, 0), "failed", None, None, "transport", "no connection", None),
+        ],
+    )
+    connection.commit()
+    connection.close()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    make_old_file(tmp_path / "old")
+    return tmp_path / "old"
+
+
+def dump(path):
+    connection = sqlite3.connect(path)
+    lines = [*connection.iterdump(), connection.execute("PRAGMA user_version").fetchone()]
+    connection.close()
+    return lines
+
+
+def test_a_file_of_version_1_keeps_all_it_had(folder):
+    with Store.open(folder) as store:
+        assert store.read_rows() == [
+            StoredRow(2, 0, "b \N{SNOWMAN}", b"\1\1", b'{"x":2}'),
+            StoredRow(1, 1, "a", b"\1\1", b'{"x":1}'),
+        ]
+        assert store.read_members() == [(1, "m"), (2, "n")]
+        assert store.get_meta("run") == {"fields": {}}
+        assert store.register_basis("fingerprint") == 1
+        assert store.register_members("pool", ["n", "o"]) == [2, 3]
+        assert [store.read_answer(key) for key in range(1, 6)] == BODIES
+        assert store.read_cells(1) == [
+            CellRecord(pack_cell(1, 1, 0), "ok", 1, 1, 1, 0.5, 3, 4, "", "", b'{"said":"a"}', None),
+            CellRecord(
+                pack_cell(1, 2, 0), "failed", None, None, 1, 0.5, 3, 4, "transport", "no connection", None, None
+            ),
+        ]
+        assert store.read_known_cells(2, 0, 0) == {pack_cell(2, 2, 0): KnownCell("failed", "parse", 1, 2)}
+
+
+def test_what_a_file_of_version_1_has_spent_is_read_from_its_answers(folder):
+    with Store.open(folder) as store:
+        assert store.read_spent() == {
+            1: Spent(1, 3, 4, 0.0, 0, 1),
+            2: Spent(1, 5, 0, 0.0, 1, 1),
+            0: Spent(3, 0, 0, 0.0, 3, 3),
+        }
+
+
+def test_its_settled_cells_stay_settled_and_its_free_answers_free(folder):
+    with Store.open(folder) as store:
+        assert store.release_answers([(1, 1), (2, 1)]) == 3
+        assert store.take_answer(b"request 1", None) is None
+        assert store.take_answer(b"request 3", None) == (3, BODIES[2])
+
+
+def test_rows_that_have_not_changed_keep_their_cells(folder, make):
+    with Store.open(folder) as store:
+        rows = [make.row("b \N{SNOWMAN}", b'{"x":2}', b"\1\1"), make.row("a", b'{"x":1}', b"\1\1")]
+        count = store.ingest(rows, [1, 2], "rows")
+        assert (count.added, count.changed, count.removed, count.damaged) == (0, 0, 0, 0)
+        assert len(store.read_cells(1)) == 2
+
+
+def test_every_record_is_sealed_and_the_tables_are_those_of_a_new_file(folder, tmp_path):
+    Store.open(folder).close()
+    Store.open(tmp_path / "new").close()
+    connection = sqlite3.connect(folder / "run.sqlite")
+    for table in COLUMNS:
+        records = connection.execute(select(table)).fetchall()
+        assert bool(records) == (table != "withdrawn")
+        assert all(is_intact(table, record) for record in records)
+    new = sqlite3.connect(tmp_path / "new" / "run.sqlite")
+    tables = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
+    assert connection.execute(tables).fetchall() == new.execute(tables).fetchall()
+    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+    new.close()
+
+
+def test_a_step_that_fails_leaves_the_file_as_it_was(folder, monkeypatch):
+    before = dump(folder / "run.sqlite")
+
+    step = _STEPS[1]
+
+    def fail(connection):
+        step(connection)
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("pool_core.store.migrations._STEPS", {1: fail})
+    with pytest.raises(StoreError, match="the store cannot be opened: database or disk is full"):
+        Store.open(folder)
+    assert dump(folder / "run.sqlite") == before
+    assert not (folder / "owner.json").exists()
+
+
+def test_reading_an_old_file_says_what_to_do_and_writes_nothing(folder):
+    before = (folder / "run.sqlite").read_bytes()
+    with pytest.raises(StoreError) as error:
+        Store.read(folder)
+    assert str(error.value) == (
+        f"{folder / 'run.sqlite'}: the store is of version 1, this pool-core reads {SCHEMA_VERSION}\n"
+        "  `pool run` with the recipe brings it up to date; nothing is asked again for that"
+    )
+    assert (folder / "run.sqlite").read_bytes() == before
+
+
+def test_there_is_a_step_from_every_version():
+    assert sorted(_STEPS) == list(range(1, SCHEMA_VERSION))
+
+
+def test_the_columns_of_records_are_those_of_the_tables():
+    connection = sqlite3.connect(":memory:")
+    create_tables(connection)
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    assert sorted(tables) == sorted(COLUMNS)
+    for table, columns in COLUMNS.items():
+        found = {column[1] for column in connection.execute(f"PRAGMA table_info({table})")}
+        assert found == {*columns, "checksum"}
+    connection.close()
