@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
+from pool_core.engine.quota import Place
 from pool_core.errors import BackendError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.values import Answer, Cause, Request
 
-__all__ = ["send"]
+__all__ = ["Hedged", "send", "send_hedged"]
 
 
 async def send(backend: Backend[Any], name: str, request: Request) -> Answer:
@@ -39,6 +42,63 @@ async def send(backend: Backend[Any], name: str, request: Request) -> Answer:
     if not isinstance(answer, Answer):
         raise BackendError(Cause.PLUGIN, f"the backend {name} returned {type(answer).__name__} instead of Answer")
     return answer
+
+
+@dataclass(slots=True)
+class Hedged:
+    """What came of a request that may have been sent twice."""
+
+    result: Answer | BackendError
+    #: The place of the second request, None where none was sent.
+    place: Place | None = None
+    #: Requests that were cancelled, which the server may bill.
+    cancelled: int = 0
+    #: Further answers to the request, each with its seconds.
+    spare: list[tuple[Answer, float]] = field(default_factory=list)
+
+
+async def send_hedged(
+    backend: Backend[Any],
+    name: str,
+    request: Request,
+    threshold: float | None,
+    take_place: Callable[[], Place | None],
+) -> Hedged:
+    """Send ``request``; where it is slow, send it a second time. The first answer counts.
+
+    Args:
+        threshold: seconds after which it is slow; None for never.
+        take_place: gives a place for the second request, if it may be sent.
+    """
+    loop = asyncio.get_running_loop()
+    first = asyncio.ensure_future(send(backend, name, request))
+    calls = {first: loop.time()}
+    place: Place | None = None
+    pending: set[asyncio.Task[Answer]] = {first}
+    try:
+        if threshold is not None:
+            _, pending = await asyncio.wait(pending, timeout=threshold)
+            if pending and (place := take_place()) is not None:
+                second = asyncio.ensure_future(send(backend, name, request))
+                calls[second] = loop.time()
+                pending.add(second)
+        ended: list[asyncio.Task[Answer]] = [] if pending else [first]
+        while pending and not any(call.exception() is None for call in ended):
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            ended += done
+    finally:
+        for call in pending:
+            call.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+    answers = [call for call in ended if call.exception() is None]
+    spare = [(call.result(), loop.time() - calls[call]) for call in answers[1:]]
+    if answers:
+        return Hedged(answers[0].result(), place, len(pending), spare)
+    error = ended[-1].exception()
+    if not isinstance(error, BackendError):
+        assert error is not None
+        raise error
+    return Hedged(error, place)
 
 
 def _check_error(error: BackendError, name: str) -> None:

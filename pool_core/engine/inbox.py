@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from pool_core.engine.waiting import Wake
 from pool_core.engine.work import Cell
 
 __all__ = ["Inbox"]
@@ -16,14 +17,12 @@ MOST_CELLS = 256
 class Inbox:
     """A bounded queue that knows whether anybody may still put something in."""
 
-    def __init__(self) -> None:
+    def __init__(self, wake: Wake) -> None:
+        self._wake = wake
         self._cells: deque[Cell] = deque()
         self._feeders = 0
         self._closed = False
         self._waiting: deque[asyncio.Future[None]] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self._cells)
 
     @property
     def expects(self) -> bool:
@@ -37,6 +36,7 @@ class Inbox:
     def end_feeder(self) -> None:
         """A lane hands over nothing more."""
         self._feeders -= 1
+        self._wake(everybody=True)
 
     async def put(self, cell: Cell) -> bool:
         """Hand ``cell`` over, when there is room. Returns False where it is not taken any more."""
@@ -46,7 +46,9 @@ class Inbox:
             await future
         if self._closed:
             return False
+        cell.restart()
         self._cells.append(cell)
+        self._wake(everybody=False)
         return True
 
     def take(self) -> Cell | None:

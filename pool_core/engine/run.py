@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from pool_core.engine.caller import Caller
 from pool_core.engine.events import MemberProgress
 from pool_core.engine.lane import MOST_UNWRITTEN, Lane
 from pool_core.engine.quota import Quota
@@ -133,7 +134,9 @@ class Engine:
         for work, backend in zip(works, self.backends, strict=True):
             if backend.pause is None:
                 backend.pause = quotas[backend.quota].pause
-            lane = Lane(work, backend, quotas[backend.quota], retries[backend.quota], self.random, room)
+            quota, budget = quotas[backend.quota], retries[backend.quota]
+            caller = Caller(work, backend, quota, budget, self.random)
+            lane = Lane(work, caller, quota, budget, room)
             lanes[work.member.name] = lane
             if work.member.stop_when is not None:
                 work.on_end.append(self._make_watch(work.member.stop_when, lane.stop_member))

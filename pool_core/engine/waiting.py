@@ -5,11 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from pool_core.engine.retry import RetryBudget
 from pool_core.engine.work import Cell
 
 __all__ = ["WaitingRoom"]
+
+
+class Wake(Protocol):
+    """Tells workers that there is something to do."""
+
+    def __call__(self, *, everybody: bool) -> None: ...
+
 
 #: Seconds after which a cell that the budget held back asks it again.
 PARKED_SECONDS = 1.0
@@ -18,12 +26,12 @@ PARKED_SECONDS = 1.0
 class WaitingRoom:
     """Holds the cells of a lane between their attempts. None of them holds a worker."""
 
-    def __init__(self, most: int, retries: RetryBudget, wake: Callable[[bool], None]) -> None:
+    def __init__(self, most: int, retries: RetryBudget, wake: Wake) -> None:
         """Make an empty room.
 
         Args:
             most: cells that may wait for their time or for the budget before the room is full.
-            wake: called when a cell has become ready; with True when the room is not full any more.
+            wake: called when a cell has become ready; for everybody when the room is not full any more.
         """
         self._most = most
         self._retries = retries
@@ -51,23 +59,28 @@ class WaitingRoom:
     def put(self, cell: Cell) -> None:
         """Have ``cell`` taken next."""
         self._ready.appendleft(cell)
-        self._wake(False)
+        self._wake(everybody=False)
+
+    def put_last(self, cell: Cell) -> None:
+        """Have ``cell`` taken when those before it are gone."""
+        self._ready.append(cell)
+        self._wake(everybody=False)
+
+    def retry(self, cell: Cell, seconds: float) -> None:
+        """Have ``cell`` ready in ``seconds``, or later, when the retry budget allows its retry."""
+        self._delay(cell, seconds, self._end_backoff)
 
     def delay(self, cell: Cell, seconds: float) -> None:
         """Have ``cell`` ready in ``seconds``."""
-        timer = asyncio.get_running_loop().call_later(seconds, self._end_delay, cell)
-        self._delayed[cell.key] = cell, timer
-
-    def park(self, cell: Cell) -> None:
-        """Keep ``cell`` until the retry budget allows its retry."""
-        self._parked.append(cell)
-        self._set_timer()
+        self._delay(cell, seconds, self._end_delay)
 
     def release_parked(self) -> None:
         """Have as many cells ready as the retry budget allows now."""
         now = asyncio.get_running_loop().time()
         while self._parked and self._retries.take(now):
-            self._make_ready(self._parked.popleft())
+            was_full = self.full
+            self._ready.append(self._parked.popleft())
+            self._wake(everybody=was_full)
 
     def release_all(self) -> None:
         """Have every cell ready at once."""
@@ -77,7 +90,7 @@ class WaitingRoom:
         self._delayed.clear()
         self._ready.extend(self._parked)
         self._parked.clear()
-        self._wake(True)
+        self._wake(everybody=True)
 
     def close(self) -> None:
         """Set no timer any more."""
@@ -86,16 +99,23 @@ class WaitingRoom:
         for _, timer in self._delayed.values():
             timer.cancel()
 
+    def _delay(self, cell: Cell, seconds: float, then: Callable[[Cell], None]) -> None:
+        timer = asyncio.get_running_loop().call_later(seconds, then, cell)
+        self._delayed[cell.key] = cell, timer
+
+    def _end_backoff(self, cell: Cell) -> None:
+        if self._retries.take(asyncio.get_running_loop().time()):
+            self._end_delay(cell)
+        else:
+            del self._delayed[cell.key]
+            self._parked.append(cell)
+            self._set_timer()
+
     def _end_delay(self, cell: Cell) -> None:
         was_full = self.full
         del self._delayed[cell.key]
         self._ready.append(cell)
-        self._wake(was_full)
-
-    def _make_ready(self, cell: Cell) -> None:
-        was_full = len(self._delayed) + len(self._parked) + 1 >= self._most
-        self._ready.append(cell)
-        self._wake(was_full)
+        self._wake(everybody=was_full)
 
     def _set_timer(self) -> None:
         if self._timer is None and self._parked:

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from pool_core.engine.events import CellFinished, MemberProgress
@@ -26,8 +25,6 @@ __all__ = ["Cell", "WorkList", "read_usage"]
 
 #: Rows that a lane reads at a time. Its memory is bounded by this and by what is in flight.
 PAGE_ROWS = 256
-#: Longest time ahead that is written as a date, in seconds.
-MOST_SECONDS = 10.0 * 365 * 86400
 #: A count of tokens stays below this: SQLite holds no larger whole number.
 MOST_TOKENS = 1 << 63
 
@@ -139,7 +136,7 @@ class WorkList:
             return
         known: dict[int, KnownCell] = {}
         if self._has_known:
-            known = self._store.read_known_cells(self._key, rows[0].position, rows[-1].position)
+            known = self._store.read_known_cells(self.key, rows[0].position, rows[-1].position)
         for row in rows:
             self._note_cells(row, known)
         self._position = rows[-1].position
@@ -149,7 +146,7 @@ class WorkList:
         condition_failed = count == WHEN_FAILED
         values: Any = None
         for sample in range(1 if condition_failed else count):
-            key = pack_cell(row.key, self._key, sample)
+            key = pack_cell(row.key, self.key, sample)
             cell = known.get(key)
             if cell is not None and self._is_settled(cell):
                 self._count_settled(cell)
@@ -263,10 +260,6 @@ class WorkList:
         self.progress.output_tokens += usage.output_tokens or 0
         tokens = (usage.input_tokens, usage.output_tokens)
         return NewAnswer(self._wall_time(), latency, cell.request_key, body, self.key, *tokens)
-
-    def describe_time(self, seconds: float) -> str:
-        """The time of day ``seconds`` from now, for people."""
-        return datetime.fromtimestamp(self._wall_time() + min(seconds, MOST_SECONDS), UTC).isoformat(" ", "minutes")
 
     def finish(
         self,

@@ -204,7 +204,7 @@ def test_requests_never_exceed_attempts(attempts, make_member, run_members):
     backend = ScriptedBackend(
         lambda _: BackendError(random.choice([Cause.SERVER, Cause.TIMEOUT, Cause.OVERLOADED]), "x")
     )
-    summary = run_members([make_member("a", backend, attempts=attempts, concurrency=5)], 40)
+    summary = run_members([make_member("a", backend, attempts=attempts, concurrency=5, max_stall=1e9)], 40)
     assert set(Counter(map(get_text, backend.requests)).values()) == {attempts}
     assert (summary.members[0].pending, sum(summary.members[0].failed.values())) == (0, 40)
 

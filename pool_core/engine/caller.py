@@ -1,0 +1,188 @@
+"""Asking for one cell: through the breaker and the quota, to the backend, and what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from random import Random
+from typing import Any, TypeVar
+
+from pool_core.engine.attempt import send, send_hedged
+from pool_core.engine.breaker import Breaker
+from pool_core.engine.health import Health
+from pool_core.engine.hedge import HedgePlan
+from pool_core.engine.quota import End, Place, Quota
+from pool_core.engine.retry import TROUBLES, RetryBudget
+from pool_core.engine.step import Next, Step, choose_step
+from pool_core.engine.work import Cell, WorkList, read_usage
+from pool_core.errors import BackendError
+from pool_core.interfaces.backend import Backend
+from pool_core.interfaces.values import Answer, Cause
+
+__all__ = ["Caller"]
+
+T = TypeVar("T")
+
+_ENDS = {Cause.RATE_LIMIT: End.LIMITED, Cause.OVERLOADED: End.OVERLOADED}
+
+
+class _StoppedError(Exception):
+    """The wait for a place was ended by `Caller.stop`."""
+
+
+class Caller:
+    """Calls one member's backend. Says what becomes of each cell, and leaves doing it to the lane."""
+
+    def __init__(
+        self, work: WorkList, backend: Backend[Any], quota: Quota, retries: RetryBudget, random: Random
+    ) -> None:
+        self._work = work
+        self._backend = backend
+        self._quota = quota
+        self._retries = retries
+        self._random = random
+        self._limits = work.member.limits
+        self._breaker = Breaker(random)
+        self._health = Health(self._limits)
+        self._hedging = HedgePlan(work.member.hedge) if work.member.hedge else None
+        self._waiting: set[asyncio.Task[Any]] = set()
+        self._stopped = False
+        self._key_read_at = float("-inf")
+
+    def stop(self) -> None:
+        """Send nothing more. What is in flight may finish."""
+        self._stopped = True
+        self._breaker.close()
+        for task in self._waiting:
+            task.cancel()
+
+    async def ask(self, cell: Cell) -> Step:
+        """Ask for ``cell``, unless a stored answer ends it."""
+        if cell.request is None and not self._work.prepare(cell, self._backend):
+            return Step(Next.END)
+        if self._stopped:
+            return Step(Next.LEAVE)
+        try:
+            probe = not self._breaker.closed and await self._wait(self._breaker.wait())
+            place = self._quota.try_acquire(self._work.member.index)
+            if place is None:
+                place = await self._wait(self._quota.acquire(self._work.member.index))
+        except _StoppedError:
+            return Step(Next.LEAVE)
+        return await self._call(cell, place, probe=probe)
+
+    async def _wait(self, wait: Coroutine[Any, Any, T]) -> T:
+        """Wait for ``wait``, which `stop` ends. Raises `_StoppedError`."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._waiting.add(task)
+        try:
+            return await wait
+        except asyncio.CancelledError:
+            if self._stopped and task.uncancel() == 0:
+                raise _StoppedError from None
+            raise
+        finally:
+            self._waiting.discard(task)
+
+    async def _call(self, cell: Cell, place: Place, *, probe: bool) -> Step:
+        loop = asyncio.get_running_loop()
+        sent = loop.time()
+        if not cell.attempts:
+            cell.started = sent
+        self._count_request(cell)
+        end, usage = End.CANCELLED, None
+        error: BackendError | None = None
+        try:
+            answer = await self._send(cell)
+            end, usage = End.ANSWERED, read_usage(answer)
+        except BackendError as raised:
+            error, end = raised, _ENDS.get(raised.cause, End.FAILED)
+        finally:
+            self._work.progress.in_flight -= 1
+            self._quota.release(place, end, usage)
+            if end is End.CANCELLED:
+                self._breaker.note_neutral(probe=probe)
+        now = loop.time()
+        if error is not None:
+            return await self._judge_failure(cell, error, sent, now, probe=probe)
+        self._note_answer(cell, now - sent)
+        ended = self._work.read_reply(cell, answer, latency=now - sent, seconds=now - cell.started)
+        return Step(Next.END if ended else Next.AGAIN)
+
+    def _count_request(self, cell: Cell) -> None:
+        progress = self._work.progress
+        progress.in_flight += 1
+        progress.requests += 1
+        progress.retries += cell.attempts > 0
+        cell.attempts += 1
+
+    async def _send(self, cell: Cell) -> Answer:
+        assert cell.request is not None
+        name = self._work.member.backend.name
+        if self._hedging is None:
+            return await send(self._backend, name, cell.request)
+
+        def take_place() -> Place | None:
+            """A place for a second request, where the share of those and the quota allow it now."""
+            assert self._hedging is not None
+            if not self._hedging.take():
+                return None
+            place = self._quota.try_acquire(self._work.member.index)
+            if place is not None:
+                self._work.progress.hedges += 1
+                self._count_request(cell)
+            return place
+
+        hedged = await send_hedged(self._backend, name, cell.request, self._hedging.threshold, take_place)
+        if hedged.place is not None:
+            self._work.progress.in_flight -= 1
+            self._quota.release(hedged.place, End.ANSWERED)
+        self._work.progress.maybe_billed += hedged.cancelled
+        for spare, seconds in hedged.spare:
+            self._work.keep_spare(cell, spare, seconds)
+        if isinstance(hedged.result, BackendError):
+            raise hedged.result
+        return hedged.result
+
+    def _note_answer(self, cell: Cell, latency: float) -> None:
+        self._health.note_answer()
+        self._breaker.note_success()
+        self._retries.note_success(of_retry=cell.failures > 0)
+        if self._hedging is not None:
+            self._hedging.note_latency(latency)
+
+    async def _judge_failure(self, cell: Cell, error: BackendError, sent: float, now: float, *, probe: bool) -> Step:
+        self._note_failure(error.cause, probe=probe)
+        cell.failures += error.cause is not Cause.RATE_LIMIT
+        if error.maybe_billed:
+            cell.billed += 1
+            self._work.progress.maybe_billed += 1
+        if reason := self._health.note_failure(error, cell.failures, self._breaker.failed_probes, now):
+            return Step(Next.FAIL, error=error, stop=reason)
+        if error.cause is Cause.AUTH and not error.stops_member and await self._has_new_key(cell, sent):
+            return Step(Next.AGAIN)
+        return choose_step(cell, error, self._limits, self._random, now, probe=probe)
+
+    def _note_failure(self, cause: Cause, *, probe: bool) -> None:
+        if cause in TROUBLES:
+            self._breaker.note_failure(probe=probe)
+        elif cause in (Cause.RATE_LIMIT, Cause.PLUGIN):
+            self._breaker.note_neutral(probe=probe)
+        else:
+            self._breaker.note_success()  # the server works, and refuses this one request
+
+    async def _has_new_key(self, cell: Cell, sent: float) -> bool:
+        """Whether the key has changed since ``cell`` was sent; it is read again once per cell."""
+        if not self._health.answered or cell.refreshed:
+            return False
+        cell.refreshed = True
+        if sent < self._key_read_at:
+            return True  # the failure of another cell has led to a new key meanwhile
+        try:
+            changed = await self._backend.refresh()
+        except BackendError:
+            return False  # the refusal that led here says what is wrong
+        if changed:
+            self._key_read_at = asyncio.get_running_loop().time()
+        return changed
