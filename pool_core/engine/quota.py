@@ -78,8 +78,7 @@ class Quota:
     def _take(self, member: int, tokens: float, now: float) -> Place:
         self.in_flight += 1
         self.admitted += 1
-        if self.in_flight > self.peak:
-            self.peak = self.in_flight
+        self.peak = max(self.peak, self.in_flight)
         return Place(member, now, self.in_flight, tokens, self.admitted)
 
     def _admit(self) -> None:
