@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 
 from pool_core.engine.place import End, Place
+from pool_core.engine.rate import Rate, count_tokens
 from pool_core.interfaces.values import Usage
 
 __all__ = ["End", "Place", "Quota"]
@@ -14,16 +16,22 @@ __all__ = ["End", "Place", "Quota"]
 #: Those of one member that wait, in the order of asking, with the tokens that each needs.
 _Queue = OrderedDict[asyncio.Future[Place], float]
 
+#: A wait of no more than this many seconds is none: no timer is more exact.
+NO_WAIT = 0.0001
+
 
 class Quota:
-    """At most `limit` requests in flight, none while paused; members are served in turn.
+    """At most `limit` requests in flight, at most `rate` in a minute, none while paused.
 
-    Within a member it is first come, first served. Waits only on the running event loop, with one
-    timer however many wait. `release` must follow every place that was given.
+    Members are served in turn, and within a member it is first come, first served. The one whose
+    turn it is holds up the others while it waits for its rate, so that a large request is not
+    overtaken for ever. Waits only on the running event loop, with one timer however many wait.
+    `release` must follow every place that was given.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, rate: Rate | None = None) -> None:
         self.limit = limit
+        self._rate = rate
         self.in_flight = 0
         #: Most requests that were ever in flight.
         self.peak = 0
@@ -32,7 +40,7 @@ class Quota:
         #: By member, in the order of their turns. A member is in it only while one of its calls waits.
         self._waiting: OrderedDict[int, _Queue] = OrderedDict()
         self._paused_until = 0.0
-        #: Set while nothing may be admitted before a certain time.
+        #: Set while one that waits may be admitted at a certain time.
         self._timer: asyncio.TimerHandle | None = None
         self._on_growth: list[Callable[[], None]] = []
 
@@ -42,9 +50,12 @@ class Quota:
 
     def try_acquire(self, member: int, tokens: float = 0.0) -> Place | None:
         """A place, if one is free and nobody waits for it."""
-        if self.in_flight >= self.limit or self._waiting or self._timer is not None:
+        if self.in_flight >= self.limit or self._waiting:
             return None
-        return self._take(member, tokens, asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        if self._compute_wait(now, tokens) > NO_WAIT:
+            return None
+        return self._take(member, tokens, now)
 
     async def acquire(self, member: int, tokens: float = 0.0) -> Place:
         """Wait for a place. ``tokens`` is what the call is thought to need, prompt and answer together."""
@@ -53,11 +64,12 @@ class Quota:
             return place
         future: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(member, OrderedDict())[future] = tokens
+        self._admit()  # sets the timer where neither a place is missing nor another one waits
         try:
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
-                self.release(future.result(), End.CANCELLED)  # it was given in the moment of the cancellation
+                self._give_back(future.result())
             else:
                 self._forget(member, future)
             raise
@@ -65,45 +77,73 @@ class Quota:
     def release(self, place: Place, end: End, usage: Usage | None = None) -> None:
         """Give ``place`` back, and tell how its call ended and what it used."""
         self.in_flight -= 1
+        if self._rate is not None:
+            refused = end is End.LIMITED or end is End.OVERLOADED
+            used = 0.0 if refused else count_tokens(usage)
+            self._rate.note_end(asyncio.get_running_loop().time(), place.tokens, used)
         if self._waiting:
             self._admit()
 
     def pause(self, seconds: float) -> None:
         """Admit nothing for ``seconds`` from now. A longer pause that runs already stays."""
-        until = asyncio.get_running_loop().time() + seconds
-        if until > self._paused_until:
-            self._paused_until = until
-            self._set_timer(until)
+        self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + seconds)
+
+    def _compute_wait(self, now: float, tokens: float) -> float:
+        """Seconds until the pause and the rate let a call of ``tokens`` pass."""
+        wait = self._paused_until - now
+        return wait if self._rate is None else max(wait, self._rate.compute_wait(now, tokens))
 
     def _take(self, member: int, tokens: float, now: float) -> Place:
         self.in_flight += 1
         self.admitted += 1
         self.peak = max(self.peak, self.in_flight)
+        if self._rate is not None:
+            self._rate.note_departure(now, tokens)
         return Place(member, now, self.in_flight, tokens, self.admitted)
 
     def _admit(self) -> None:
         """Give the free places to those who wait, one to each member in turn."""
         now = asyncio.get_running_loop().time()
-        while self._waiting and self.in_flight < self.limit and self._timer is None:
+        while self._waiting and self.in_flight < self.limit:
             member, queue = next(iter(self._waiting.items()))
-            future, tokens = queue.popitem(last=False)
+            future, tokens = next(iter(queue.items()))
+            if not future.done():
+                wait = self._compute_wait(now, tokens)
+                if wait > NO_WAIT:
+                    self._set_timer(now + wait)
+                    return
+                future.set_result(self._take(member, tokens, now))
+            del queue[future]
             if queue:
                 self._waiting.move_to_end(member)
             else:
                 del self._waiting[member]
-            if not future.done():
-                future.set_result(self._take(member, tokens, now))
 
     def _forget(self, member: int, future: asyncio.Future[Place]) -> None:
         """Strike one off that gave up waiting."""
         queue = self._waiting.get(member)
-        if queue is not None and queue.pop(future, None) is not None and not queue:
+        if queue is None or queue.pop(future, None) is None:
+            return
+        if not queue:
             del self._waiting[member]
+        self._admit()  # the next one may need no wait
+
+    def _give_back(self, place: Place) -> None:
+        """Take back a place that was given in the moment when the one that asked for it gave up."""
+        self.in_flight -= 1
+        if self._rate is not None:
+            self._rate.note_end(asyncio.get_running_loop().time(), place.tokens, 0.0)
+        self._admit()
 
     def _set_timer(self, when: float) -> None:
+        """Look again at ``when`` at the latest. A timer that is due before serves as well."""
+        if self._timer is not None and self._timer.when() <= when:
+            return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(when, self._end_wait)
+            self._timer = None
+        if when < math.inf:  # else the end of another call is what it waits for
+            self._timer = asyncio.get_running_loop().call_at(when, self._end_wait)
 
     def _end_wait(self) -> None:
         self._timer = None

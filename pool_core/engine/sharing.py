@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pool_core.engine.quota import Quota
+from pool_core.engine.rate import Rate
 from pool_core.interfaces.backend import Backend
 from pool_core.plan.model import PlannedMember
 from pool_core.recipe.models import Limits
@@ -26,4 +27,7 @@ def make_quotas(members: Sequence[PlannedMember], backends: Sequence[Backend[Any
 
 
 def _make_quota(limits: Sequence[Limits]) -> Quota:
-    return Quota(min(32 if each.concurrency == "auto" else each.concurrency for each in limits))
+    rpm = min((each.rpm for each in limits if each.rpm is not None), default=None)
+    tpm = min((each.tpm for each in limits if each.tpm is not None), default=None)
+    rate = None if rpm is None and tpm is None else Rate(rpm, tpm)
+    return Quota(min(32 if each.concurrency == "auto" else each.concurrency for each in limits), rate)

@@ -8,6 +8,7 @@ import pytest
 
 from pool_core.engine.sharing import make_quotas
 from pool_core.recipe.models import Limits
+from pool_core.testing.virtual_time import run_virtual
 
 
 def make(*limits):
@@ -25,6 +26,19 @@ def make(*limits):
 )
 def test_the_smallest_fixed_concurrency_holds(limits, expected):
     assert make(*limits).limit == expected
+
+
+@pytest.mark.parametrize("name", ["rpm", "tpm"])
+def test_the_smallest_rate_that_any_names_holds_for_all(name):
+    def count_at_once(quota):
+        return sum(quota.try_acquire(0, 10) is not None for _ in range(50))
+
+    async def main():
+        fixed = {"concurrency": 30}
+        assert count_at_once(make(fixed, fixed | {name: 40}, fixed | {name: 20})) == {"rpm": 1, "tpm": 2}[name]
+        assert count_at_once(make(fixed, fixed)) == 30
+
+    run_virtual(main())
 
 
 def test_members_of_different_limits_share_nothing():
