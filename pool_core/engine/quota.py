@@ -3,53 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import math
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 
+from pool_core.engine.place import End, Place
+from pool_core.engine.rate import Rate, count_tokens
 from pool_core.interfaces.values import Usage
 
 __all__ = ["End", "Place", "Quota"]
 
+#: Those of one member that wait, in the order of asking, with the tokens that each needs.
+_Queue = OrderedDict[asyncio.Future[Place], float]
 
-class End(StrEnum):
-    """How a call ended, as far as it says something about the limit."""
-
-    ANSWERED = "answered"  #: the server answered, whatever it said
-    LIMITED = "limited"  #: the server refused: too many requests
-    OVERLOADED = "overloaded"  #: the server has no capacity
-    FAILED = "failed"  #: no answer for another reason
-    CANCELLED = "cancelled"  #: the call was given up on this side
-
-
-@dataclass(slots=True)
-class Place:
-    """A place in a quota, from the moment it is given until its release."""
-
-    #: Index of the member that holds it.
-    member: int
-    #: When it was given, on the loop's clock.
-    since: float
-    #: Calls in flight then, this one among them.
-    in_flight: int
-    #: Tokens that the call was thought to need.
-    tokens: float
+#: A wait of no more than this many seconds is none: no timer is more exact.
+NO_WAIT = 0.0001
 
 
 class Quota:
-    """At most `limit` requests in flight, first come, first served; none while paused.
+    """At most `limit` requests in flight, at most `rate` in a minute, none while paused.
 
-    Waits only on the running event loop. `release` must follow every place that was given.
+    Members are served in turn, and within a member it is first come, first served. The one whose
+    turn it is holds up the others while it waits for its rate, so that a large request is not
+    overtaken for ever. Waits only on the running event loop, with one timer however many wait.
+    `release` must follow every place that was given.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, rate: Rate | None = None) -> None:
         self.limit = limit
+        self._rate = rate
         self.in_flight = 0
         #: Most requests that were ever in flight.
         self.peak = 0
-        self._waiting: deque[tuple[asyncio.Future[Place], int, float]] = deque()
+        #: Places that were ever given.
+        self.admitted = 0
+        #: By member, in the order of their turns. A member is in it only while one of its calls waits.
+        self._waiting: OrderedDict[int, _Queue] = OrderedDict()
         self._paused_until = 0.0
+        #: Set while one that waits may be admitted at a certain time.
         self._timer: asyncio.TimerHandle | None = None
         self._on_growth: list[Callable[[], None]] = []
 
@@ -59,9 +50,12 @@ class Quota:
 
     def try_acquire(self, member: int, tokens: float = 0.0) -> Place | None:
         """A place, if one is free and nobody waits for it."""
-        if self.in_flight >= self.limit or self._waiting or self._timer is not None:
+        if self.in_flight >= self.limit or self._waiting:
             return None
-        return self._take(member, tokens)
+        now = asyncio.get_running_loop().time()
+        if self._compute_wait(now, tokens) > NO_WAIT:
+            return None
+        return self._take(member, tokens, now)
 
     async def acquire(self, member: int, tokens: float = 0.0) -> Place:
         """Wait for a place. ``tokens`` is what the call is thought to need, prompt and answer together."""
@@ -69,41 +63,88 @@ class Quota:
         if place is not None:
             return place
         future: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
-        self._waiting.append((future, member, tokens))
+        self._waiting.setdefault(member, OrderedDict())[future] = tokens
+        self._admit()  # sets the timer where neither a place is missing nor another one waits
         try:
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
-                self.release(future.result(), End.CANCELLED)  # it was given in the moment of the cancellation
+                self._give_back(future.result())
+            else:
+                self._forget(member, future)
             raise
 
     def release(self, place: Place, end: End, usage: Usage | None = None) -> None:
         """Give ``place`` back, and tell how its call ended and what it used."""
         self.in_flight -= 1
-        self._admit()
+        if self._rate is not None:
+            refused = end is End.LIMITED or end is End.OVERLOADED
+            used = 0.0 if refused else count_tokens(usage)
+            self._rate.note_end(asyncio.get_running_loop().time(), place.tokens, used)
+        if self._waiting:
+            self._admit()
 
     def pause(self, seconds: float) -> None:
         """Admit nothing for ``seconds`` from now. A longer pause that runs already stays."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        if until <= self._paused_until:
-            return
-        self._paused_until = until
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = loop.call_at(until, self._end_pause)
+        self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + seconds)
 
-    def _end_pause(self) -> None:
-        self._timer = None
-        self._admit()
+    def _compute_wait(self, now: float, tokens: float) -> float:
+        """Seconds until the pause and the rate let a call of ``tokens`` pass."""
+        wait = self._paused_until - now
+        return wait if self._rate is None else max(wait, self._rate.compute_wait(now, tokens))
 
-    def _take(self, member: int, tokens: float) -> Place:
+    def _take(self, member: int, tokens: float, now: float) -> Place:
         self.in_flight += 1
+        self.admitted += 1
         self.peak = max(self.peak, self.in_flight)
-        return Place(member, asyncio.get_running_loop().time(), self.in_flight, tokens)
+        if self._rate is not None:
+            self._rate.note_departure(now, tokens)
+        return Place(member, now, self.in_flight, tokens, self.admitted)
 
     def _admit(self) -> None:
-        while self._waiting and self.in_flight < self.limit and self._timer is None:
-            future, member, tokens = self._waiting.popleft()
+        """Give the free places to those who wait, one to each member in turn."""
+        now = asyncio.get_running_loop().time()
+        while self._waiting and self.in_flight < self.limit:
+            member, queue = next(iter(self._waiting.items()))
+            future, tokens = next(iter(queue.items()))
             if not future.done():
-                future.set_result(self._take(member, tokens))
+                wait = self._compute_wait(now, tokens)
+                if wait > NO_WAIT:
+                    self._set_timer(now + wait)
+                    return
+                future.set_result(self._take(member, tokens, now))
+            del queue[future]
+            if queue:
+                self._waiting.move_to_end(member)
+            else:
+                del self._waiting[member]
+
+    def _forget(self, member: int, future: asyncio.Future[Place]) -> None:
+        """Strike one off that gave up waiting."""
+        queue = self._waiting.get(member)
+        if queue is None or queue.pop(future, None) is None:
+            return
+        if not queue:
+            del self._waiting[member]
+        self._admit()  # the next one may need no wait
+
+    def _give_back(self, place: Place) -> None:
+        """Take back a place that was given in the moment when the one that asked for it gave up."""
+        self.in_flight -= 1
+        if self._rate is not None:
+            self._rate.note_end(asyncio.get_running_loop().time(), place.tokens, 0.0)
+        self._admit()
+
+    def _set_timer(self, when: float) -> None:
+        """Look again at ``when`` at the latest. A timer that is due before serves as well."""
+        if self._timer is not None and self._timer.when() <= when:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if when < math.inf:  # else the end of another call is what it waits for
+            self._timer = asyncio.get_running_loop().call_at(when, self._end_wait)
+
+    def _end_wait(self) -> None:
+        self._timer = None
+        self._admit()

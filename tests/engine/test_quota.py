@@ -35,6 +35,50 @@ def test_places_are_given_in_the_order_of_asking():
     assert run_virtual(main()) == ([0, 1, 2, 3, 4, 5, 6], 2, 0, 4.0)
 
 
+def test_waiting_members_are_served_in_turn_and_each_in_its_own_order():
+    async def main():
+        quota, order = Quota(1), []
+        held = await quota.acquire(9)
+
+        async def work(member, number):
+            place = await quota.acquire(member)
+            order.append((member, number))
+            quota.release(place, End.ANSWERED)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(4):
+                group.create_task(work(0, number))
+            group.create_task(work(1, 0))
+            for number in range(2):
+                group.create_task(work(2, number))
+            await asyncio.sleep(1)
+            quota.release(held, End.ANSWERED)
+        return order
+
+    assert run_virtual(main()) == [(0, 0), (1, 0), (2, 0), (0, 1), (2, 1), (0, 2), (0, 3)]
+
+
+def test_a_member_whose_only_waiting_call_gave_up_takes_no_turn():
+    async def main():
+        quota, order = Quota(1), []
+        held = await quota.acquire(9)
+
+        async def work(member):
+            place = await quota.acquire(member)
+            order.append(member)
+            quota.release(place, End.ANSWERED)
+
+        tasks = [asyncio.ensure_future(work(member)) for member in (0, 1, 2)]
+        await asyncio.sleep(0)
+        tasks[1].cancel()
+        quota.release(held, End.ANSWERED)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert quota.try_acquire(1)  # nothing is left that would stand before it
+        return order
+
+    assert run_virtual(main()) == [0, 2]
+
+
 def test_a_free_place_is_not_taken_past_those_who_wait():
     async def main():
         quota = Quota(1)
