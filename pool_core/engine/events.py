@@ -36,6 +36,8 @@ class MemberProgress:
     in_flight: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    #: Dollars of this run's answers, as far as they say what they used; None where the price is not known.
+    cost: float | None = None
     #: Why the member was stopped; empty while it was not.
     stopped: str = ""
 
@@ -69,7 +71,7 @@ class RunFinished:
     """Payload of ``pool_run_finished``."""
 
     folder: Path
-    #: ``complete``, ``partial`` or ``interrupted``.
+    #: ``complete``, ``partial``, ``limited`` (the recipe's budget was reached) or ``interrupted``.
     status: str
     ok: Mapping[str, int]
     failed: Mapping[str, int]

@@ -17,6 +17,7 @@ __all__ = [
     "Finding",
     "Level",
     "Message",
+    "Offer",
     "Outcome",
     "Prompt",
     "Request",
@@ -129,6 +130,16 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """A model as a provider sells it, for its price to be looked up."""
+
+    #: The model, as the provider names it.
+    model: str
+    #: Address of the provider's API, such as ``https://api.openai.com/v1``.
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a configured backend can do. Recipes that ask for more are refused or warned of."""
 
@@ -140,6 +151,8 @@ class Capabilities:
     stop: bool = True
     #: Constrains its output to a JSON Schema.
     schema: bool = False
+    #: What is bought, where a provider may have a price for it.
+    offer: Offer | None = None
 
 
 Level: TypeAlias = Literal["error", "warning", "info"]

@@ -12,11 +12,13 @@ from pool_core.interfaces.policy import MemberSignature, merge_schema
 from pool_core.interfaces.types import FieldType, read_model
 from pool_core.plan.adapt import ADAPTERS, adapt_member
 from pool_core.plan.assign import make_assigner
+from pool_core.plan.check_budget import check_budget
 from pool_core.plan.check_members import check_members
 from pool_core.plan.findings import apply_rules, sort_findings
 from pool_core.plan.fingerprint import fingerprint_parsing, fingerprint_requests
 from pool_core.plan.judge import check_output, check_pool, run_policies
 from pool_core.plan.model import Plan, PlannedMember
+from pool_core.plan.prices import find_price
 from pool_core.plan.resolve import Resolver
 from pool_core.plan.rows import FileRows, RowSource, merge_columns, take_sample
 from pool_core.recipe.locate import locate
@@ -64,6 +66,7 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
     findings = [
         *run_policies(policies, signatures),
         *check_members(members, sample, columns, complete=complete),
+        *check_budget(recipe.budget, members),
         *check_pool(pool, members, columns, complete=complete),
         *check_output(recipe.output, schema, columns, folder, inputs),
     ]
@@ -132,6 +135,7 @@ def _plan_member(
             columns=columns,
             columns_complete=complete,
         ),
+        price=find_price(member.price, capabilities.offer),
         ignored=ignored,
         reask=member.reask,
         fallback=member.fallback,

@@ -18,6 +18,7 @@ from pool_core.interfaces.task import Task
 from pool_core.interfaces.types import FieldType
 from pool_core.interfaces.values import Capabilities, Finding, Row
 from pool_core.plan.adapt import Adapter
+from pool_core.plan.prices import TokenPrice
 from pool_core.plan.rows import RowSource
 from pool_core.recipe.models import Hedge, Limits, Reask, Recipe, StopWhen
 from pool_core.recipe.yaml_source import Source
@@ -72,6 +73,8 @@ class PlannedMember:
     when: Expression | None
     weight: float
     signature: MemberSignature
+    #: What its tokens cost; None: not known.
+    price: TokenPrice | None = None
     #: Parameters that the recipe sets and the backend does not take; they are not sent.
     ignored: tuple[str, ...] = ()
     #: Changes when anything changes that shapes requests; None: not known, look at every request.

@@ -11,9 +11,9 @@ from pool_core.engine.events import MemberProgress
 
 __all__ = ["EXIT_CODES", "MemberSummary", "RunStatus", "RunSummary", "summarize_run"]
 
-RunStatus: TypeAlias = Literal["complete", "partial", "interrupted"]
+RunStatus: TypeAlias = Literal["complete", "partial", "limited", "interrupted"]
 
-EXIT_CODES: Mapping[RunStatus, int] = {"complete": 0, "partial": 3, "interrupted": 130}
+EXIT_CODES: Mapping[RunStatus, int] = {"complete": 0, "partial": 3, "limited": 5, "interrupted": 130}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class MemberSummary:
     output_tokens: int
     #: Why the member was stopped; empty if it was not.
     stopped: str = ""
+    #: Dollars of this run's answers, as far as they say what they used; None where the price is not known.
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class RunSummary:
     output: Path | None = None
     #: What is worth knowing beside the figures: plugins whose hooks failed, rows that changed.
     notes: Sequence[str] = field(default_factory=tuple)
+    #: Which limit of the recipe stopped the run, and what to do; empty if none did.
+    limit: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -79,8 +83,14 @@ def summarize_run(
     folder: Path,
     output: Path | None,
     notes: Sequence[str],
+    limit: str = "",
 ) -> RunSummary:
-    """The summary of what the engine counted. A run that was stopped and left nothing over is not interrupted."""
+    """The summary of what the engine counted. A run that was stopped and left nothing over is neither limited nor
+    interrupted.
+
+    Args:
+        limit: which limit of the recipe stopped the run, and what to do.
+    """
     members = tuple(
         MemberSummary(
             name=member.name,
@@ -94,12 +104,13 @@ def summarize_run(
             input_tokens=member.input_tokens,
             output_tokens=member.output_tokens,
             stopped=member.stopped,
+            cost=member.cost,
         )
         for member in progress
     )
     status: RunStatus = "complete"
-    if interrupted and any(member.pending for member in members):
-        status = "interrupted"
+    if any(member.pending for member in members) and (limit or interrupted):
+        status = "limited" if limit else "interrupted"
     elif any(member.ok < member.cells for member in members):
         status = "partial"
-    return RunSummary(status, rows, seconds, members, folder, output, tuple(notes))
+    return RunSummary(status, rows, seconds, members, folder, output, tuple(notes), limit)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pool_core.plan.prices import format_dollars
 from pool_core.report.drawing import print_indented, print_table, print_whole
 from pool_core.report.lines import count, indent_rest
 from pool_core.report.summary import MemberSummary, RunSummary
@@ -33,6 +34,8 @@ def print_summary(console: Console, summary: RunSummary, resume: str) -> None:
             print_whole(console, f"{member.name} was stopped: {indent_rest(member.stopped, _LONGEST)}", "red")
     for note in summary.notes:
         print_whole(console, f"note: {indent_rest(note, _LONGEST)}", "yellow")
+    if summary.limit:
+        print_whole(console, indent_rest(summary.limit, _LONGEST), "yellow")
     print_indented(console, Text(_describe_end(summary)))
     if any(member.pending for member in summary.members):
         print_whole(console, f"go on with: {resume}")
@@ -48,6 +51,9 @@ def _tabulate_members(members: Sequence[MemberSummary]) -> Table:
     table.add_column("member", no_wrap=True)
     for name in ("cells", "ok", "failed", "pending", "reused", "requests", "tokens in", "tokens out"):
         table.add_column(name, justify="right", no_wrap=True)
+    with_cost = any(member.cost is not None for member in members)
+    if with_cost:
+        table.add_column("cost", justify="right", no_wrap=True)
     for member in members:
         table.add_row(
             Text(member.name),
@@ -59,6 +65,7 @@ def _tabulate_members(members: Sequence[MemberSummary]) -> Table:
             f"{member.requests:,}",
             f"{member.input_tokens:,}",
             f"{member.output_tokens:,}",
+            *([_show_cost(member.cost)] if with_cost else []),
         )
     return table
 
@@ -72,7 +79,13 @@ def _describe_member(member: MemberSummary) -> str:
         parts.append(f"{member.reused:,} reused")
     parts.append(count(member.requests, "request"))
     parts.append(f"{member.input_tokens:,} tokens in, {member.output_tokens:,} out")
+    if member.cost is not None:
+        parts.append(format_dollars(member.cost))
     return f"{member.name}: {count(member.cells, 'cell')}: " + ", ".join(parts)
+
+
+def _show_cost(cost: float | None) -> str:
+    return "unknown" if cost is None else format_dollars(cost)
 
 
 def _count_failed(member: MemberSummary) -> str:

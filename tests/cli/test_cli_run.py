@@ -51,6 +51,7 @@ def test_the_summary_as_json_is_one_document_of_a_version(pool, recipe, tmp_path
         "input_tokens": 0,
         "output_tokens": 0,
         "stopped": "",
+        "cost": None,
     }
     assert summary == {
         "version": 1,
@@ -61,6 +62,7 @@ def test_the_summary_as_json_is_one_document_of_a_version(pool, recipe, tmp_path
         "folder": f"{tmp_path}/runs/recipe",
         "output": f"{tmp_path}/out.json",
         "notes": [],
+        "limit": "",
     }
 
 

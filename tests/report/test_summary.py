@@ -14,7 +14,7 @@ from pool_core.engine.events import MemberProgress
 from pool_core.report.summary import EXIT_CODES, summarize_run
 
 
-def summarize(*progress, interrupted=False, output=None, notes=()):
+def summarize(*progress, interrupted=False, output=None, notes=(), limit=""):
     return summarize_run(
         progress,
         interrupted=interrupted,
@@ -23,6 +23,7 @@ def summarize(*progress, interrupted=False, output=None, notes=()):
         folder=Path("runs/x"),
         output=output,
         notes=notes,
+        limit=limit,
     )
 
 
@@ -47,6 +48,21 @@ def make_progress(name="ann", *, total=3, ok=3, failed=(), **figures):
 def test_status_and_exit_code(progress, interrupted, status, code):
     summary = summarize(*progress, interrupted=interrupted)
     assert (summary.status, summary.exit_code) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("progress", "interrupted", "status", "code"),
+    [
+        ([make_progress(ok=1)], False, "limited", 5),
+        ([make_progress(ok=1)], True, "limited", 5),
+        ([make_progress(ok=1, failed=["parse"])], False, "limited", 5),
+        ([make_progress(ok=2, failed=["parse"])], False, "partial", 3),
+        ([make_progress()], False, "complete", 0),
+    ],
+)
+def test_a_limit_counts_where_it_left_something_over(progress, interrupted, status, code):
+    summary = summarize(*progress, interrupted=interrupted, limit="the time is up")
+    assert (summary.status, summary.exit_code, summary.limit) == (status, code, "the time is up")
 
 
 @given(
@@ -79,7 +95,9 @@ def test_the_summary_is_a_copy_of_what_was_counted():
 
 
 def test_the_json_form_is_plain_and_complete():
-    summary = summarize(make_progress(input_tokens=5, output_tokens=6), output=Path("out.jsonl"), notes=["a note"])
+    summary = summarize(
+        make_progress(input_tokens=5, output_tokens=6, cost=0.25), output=Path("out.jsonl"), notes=["a note"]
+    )
     assert json.loads(json.dumps(summary.to_dict())) == {
         "version": 1,
         "exit_code": 0,
@@ -99,10 +117,13 @@ def test_the_json_form_is_plain_and_complete():
                 "input_tokens": 5,
                 "output_tokens": 6,
                 "stopped": "",
+                "cost": 0.25,
             }
         ],
         "folder": "runs/x",
         "output": "out.jsonl",
         "notes": ["a note"],
+        "limit": "",
     }
     assert summarize().to_dict()["output"] is None
+    assert summarize(make_progress()).to_dict()["members"][0]["cost"] is None

@@ -40,12 +40,14 @@ def show(print_something, *arguments, width=200, terminal=False):
     return stream.getvalue()
 
 
-def make_member(name="ann", *, cells=3, ok=3, failed=None, pending=0, reused=0, requests=3, tokens=(0, 0), stopped=""):
-    return MemberSummary(name, cells, ok, failed or {}, pending, reused, requests, 0, *tokens, stopped)
+def make_member(
+    name="ann", *, cells=3, ok=3, failed=None, pending=0, reused=0, requests=3, tokens=(0, 0), stopped="", cost=None
+):
+    return MemberSummary(name, cells, ok, failed or {}, pending, reused, requests, 0, *tokens, stopped, cost)
 
 
-def make_summary(status, *members, output=Path("out.jsonl"), notes=()):
-    return RunSummary(status, 3, 2.04, members, Path("runs/x"), output, notes)
+def make_summary(status, *members, output=Path("out.jsonl"), notes=(), limit=""):
+    return RunSummary(status, 3, 2.04, members, Path("runs/x"), output, notes, limit)
 
 
 def test_a_complete_run():
@@ -82,6 +84,10 @@ def test_a_complete_run():
             ),
         ),
         (
+            make_summary("limited", make_member(ok=1, pending=2), limit="the budget is reached: raise it"),
+            "the budget is reached: raise it\nlimited: 2 cells pending\ngo on with: pool run x\n",
+        ),
+        (
             make_summary("interrupted", make_member(ok=1, pending=2), notes=("a hook failed",)),
             "note: a hook failed\ninterrupted: 2 cells pending\ngo on with: pool run x\n",
         ),
@@ -100,6 +106,18 @@ def test_how_other_runs_end(summary, end):
     assert shown.partition("┘\n")[2] == f"{end}run: runs/x\n{output}"
 
 
+def test_what_it_cost_stands_last_where_it_is_known():
+    members = make_member(cost=1234.5), make_member("bob", cost=0.00012), make_member("cyd")
+    lines = show(print_summary, make_summary("complete", *members), "").splitlines()
+    assert [line.split("│")[-2].strip() for line in lines if line.startswith("│")] == [
+        "$1,234.50",
+        "$0.0001",
+        "unknown",
+    ]
+    assert "cost" in lines[2]
+    assert "cost" not in show(print_summary, make_summary("complete", make_member()), "")
+
+
 def test_causes_stand_below_each_other():
     shown = show(print_summary, make_summary("partial", make_member(ok=0, failed={"parse": 1, "timeout": 2})), "")
     assert "│ ann    │     3 │  0 │   1 parse │ " in shown
@@ -107,13 +125,15 @@ def test_causes_stand_below_each_other():
 
 
 def test_a_console_that_the_table_does_not_fit_gets_sentences():
-    member = make_member(ok=0, failed={"parse": 1200, "timeout": 1}, pending=4, reused=5, requests=1, tokens=(1234, 5))
+    member = make_member(
+        ok=0, failed={"parse": 1200, "timeout": 1}, pending=4, reused=5, requests=1, tokens=(1234, 5), cost=2.5
+    )
     shown = show(print_summary, make_summary("partial", member, make_member("bob")), "pool run x", width=60)
     assert shown.startswith(
         "3 rows, 2.0 s\n"
         "ann: 3 cells: 0 ok, 1,200 failed (parse), 1 failed\n"
         "  (timeout), 4 pending, 5 reused, 1 request, 1,234 tokens\n"
-        "  in, 5 out\n"
+        "  in, 5 out, $2.50\n"
         "bob: 3 cells: 3 ok, 3 requests, 0 tokens in, 0 out\n"
     )
 
@@ -137,7 +157,8 @@ def test_what_is_to_be_copied_is_not_broken():
 @pytest.mark.parametrize("width", [60, 200])
 @pytest.mark.parametrize("terminal", [False, True])
 def test_hostile_text_in_a_summary_acts_on_nothing(width, terminal):
-    summary = make_summary("partial", make_member(ok=0, pending=3, stopped=HOSTILE), notes=(HOSTILE,))
+    member = make_member(ok=0, pending=3, stopped=HOSTILE)
+    summary = make_summary("limited", member, notes=(HOSTILE,), limit=HOSTILE)
     shown = show(print_summary, summary, "pool run x", width=width, terminal=terminal)
     assert "\u202e" not in shown
     assert "\x9b" not in shown
@@ -146,7 +167,7 @@ def test_hostile_text_in_a_summary_acts_on_nothing(width, terminal):
     assert "[red]x[/x] [/]" in shown
     assert "complete: forged" not in shown.splitlines()
     if not terminal:
-        assert f"ann was stopped: {HARMLESS}\nnote: {HARMLESS}\npartial: 3 cells pending\n" in shown
+        assert f"ann was stopped: {HARMLESS}\nnote: {HARMLESS}\n{HARMLESS}\nlimited: 3 cells pending\n" in shown
 
 
 def test_long_foreign_text_is_cut():

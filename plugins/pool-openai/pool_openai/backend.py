@@ -16,7 +16,7 @@ from pyreqwest.response import Response
 
 from pool_core.errors import BackendError
 from pool_core.interfaces.backend import Backend
-from pool_core.interfaces.values import Answer, Capabilities, Cause, Prompt, Request
+from pool_core.interfaces.values import Answer, Capabilities, Cause, Offer, Prompt, Request
 from pool_openai.config import OpenAIConfig
 from pool_openai.failures import Failures, read_steps
 from pool_openai.keys import read_key
@@ -51,7 +51,8 @@ class OpenAI(Backend[OpenAIConfig]):
     @classmethod
     def capabilities(cls, config: OpenAIConfig, inner: Mapping[str, Capabilities]) -> Capabilities:
         chat = config.api == "chat"
-        return Capabilities(takes="chat" if chat else "text", seed=True, stop=True, schema=chat)
+        offer = Offer(config.model, config.base_url)
+        return Capabilities(takes="chat" if chat else "text", seed=True, stop=True, schema=chat, offer=offer)
 
     @property
     def model(self) -> str:

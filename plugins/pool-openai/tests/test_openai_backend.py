@@ -19,7 +19,7 @@ from pool_openai.config import OpenAIConfig
 from pool_openai.failures import Failures
 
 from pool_core.errors import BackendError
-from pool_core.interfaces.values import Capabilities, Cause, Prompt, Usage
+from pool_core.interfaces.values import Capabilities, Cause, Offer, Prompt, Usage
 from pool_core.testing.server import Reply, ScriptedServer, make_chat_body
 
 
@@ -44,8 +44,9 @@ def test_says_what_it_is():
 
 def test_says_what_it_can_do():
     chat, text = OpenAIConfig(model="m"), OpenAIConfig(model="m", api="completions")
-    assert OpenAI.capabilities(chat, {}) == Capabilities(takes="chat", seed=True, stop=True, schema=True)
-    assert OpenAI.capabilities(text, {}) == Capabilities(takes="text", seed=True, stop=True, schema=False)
+    offer = Offer("m", "https://api.openai.com/v1")
+    assert OpenAI.capabilities(chat, {}) == Capabilities("chat", seed=True, stop=True, schema=True, offer=offer)
+    assert OpenAI.capabilities(text, {}) == Capabilities("text", seed=True, stop=True, schema=False, offer=offer)
 
 
 # --- calls
