@@ -103,6 +103,7 @@ async def run_plan(
             folder=run_dir,
             output=path,
             notes=[*notes, *engine.notes],
+            limit=engine.limit,
         )
         _write_report(summary)
         told = len(notes)

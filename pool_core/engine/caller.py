@@ -9,15 +9,17 @@ from typing import Any, TypeVar
 
 from pool_core.engine.attempt import send, send_hedged
 from pool_core.engine.breaker import Breaker
+from pool_core.engine.budget import Reservation
 from pool_core.engine.health import Health
 from pool_core.engine.hedge import HedgePlan
 from pool_core.engine.quota import End, Place, Quota
 from pool_core.engine.retry import TROUBLES, RetryBudget
+from pool_core.engine.spending import Spending
 from pool_core.engine.step import Next, Step, choose_step
 from pool_core.engine.work import Cell, WorkList, read_usage
 from pool_core.errors import BackendError
 from pool_core.interfaces.backend import Backend
-from pool_core.interfaces.values import Answer, Cause
+from pool_core.interfaces.values import Answer, Cause, Usage
 
 __all__ = ["Caller"]
 
@@ -34,12 +36,19 @@ class Caller:
     """Calls one member's backend. Says what becomes of each cell, and leaves doing it to the lane."""
 
     def __init__(
-        self, work: WorkList, backend: Backend[Any], quota: Quota, retries: RetryBudget, random: Random
+        self,
+        work: WorkList,
+        backend: Backend[Any],
+        quota: Quota,
+        retries: RetryBudget,
+        spending: Spending,
+        random: Random,
     ) -> None:
         self._work = work
         self._backend = backend
         self._quota = quota
         self._retries = retries
+        self._spending = spending
         self._random = random
         self._limits = work.member.limits
         self._breaker = Breaker(random)
@@ -62,14 +71,20 @@ class Caller:
             return Step(Next.END)
         if self._stopped:
             return Step(Next.LEAVE)
+        assert cell.request is not None
+        body, reservation = cell.request.body, None
         try:
             probe = not self._breaker.closed and await self._wait(self._breaker.wait())
-            place = self._quota.try_acquire(self._work.member.index)
+            if self._spending.limited and (reservation := await self._wait(self._spending.reserve(body))) is None:
+                return Step(Next.LEAVE)
+            tokens = self._spending.guess_tokens(body)
+            place = self._quota.try_acquire(self._work.member.index, tokens)
             if place is None:
-                place = await self._wait(self._quota.acquire(self._work.member.index))
+                place = await self._wait(self._quota.acquire(self._work.member.index, tokens))
         except _StoppedError:
+            self._spending.release(reservation)
             return Step(Next.LEAVE)
-        return await self._call(cell, place, probe=probe)
+        return await self._call(cell, place, reservation, probe=probe)
 
     async def _wait(self, wait: Coroutine[Any, Any, T]) -> T:
         """Wait for ``wait``, which `stop` ends. Raises `_StoppedError`."""
@@ -85,7 +100,9 @@ class Caller:
         finally:
             self._waiting.discard(task)
 
-    async def _call(self, cell: Cell, place: Place, *, probe: bool) -> Step:
+    async def _call(self, cell: Cell, place: Place, reservation: Reservation | None, *, probe: bool) -> Step:
+        assert cell.request is not None
+        body = cell.request.body
         loop = asyncio.get_running_loop()
         sent = loop.time()
         if not cell.attempts:
@@ -103,6 +120,10 @@ class Caller:
             self._quota.release(place, end, usage)
             if end is End.CANCELLED:
                 self._breaker.note_neutral(probe=probe)
+            if usage is not None or (error is not None and error.maybe_billed):
+                self._spending.settle(reservation, body, usage or Usage())
+            else:
+                self._spending.release(reservation)
         now = loop.time()
         if error is not None:
             return await self._judge_failure(cell, error, sent, now, probe=probe)

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from pool_core.engine.budget import Account
 from pool_core.engine.caller import Caller
 from pool_core.engine.events import MemberProgress
 from pool_core.engine.lane import MOST_UNWRITTEN, Lane
-from pool_core.engine.quota import Quota
 from pool_core.engine.retry import RetryBudget
+from pool_core.engine.sharing import make_quotas
+from pool_core.engine.spending import Spending
 from pool_core.engine.thresholds import FailureCount
 from pool_core.engine.work import WorkList
 from pool_core.errors import BackendError, PluginError
@@ -22,7 +24,7 @@ from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.values import Cause
 from pool_core.plan.assign import WHEN_FAILED
 from pool_core.plan.model import Plan, PlannedMember
-from pool_core.recipe.models import StopWhen
+from pool_core.recipe.models import Budget, StopWhen
 from pool_core.store.store import Store
 from pool_core.store.writer import Writer
 
@@ -55,6 +57,7 @@ class Engine:
     _lanes: list[Lane] = field(init=False, default_factory=list)
     _stopped: bool = field(init=False, default=False)
     _task: asyncio.Task[None] | None = field(init=False, default=None)
+    _account: Account | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.backends = [build_backend(member) for member in self.plan.members]
@@ -109,18 +112,24 @@ class Engine:
             elif writer.pending <= MOST_UNWRITTEN:
                 loop.call_soon_threadsafe(room.set)
 
+        timer: asyncio.TimerHandle | None = None
         works = self._prepare_work()
         backends = {id(backend): backend for backend in self.backends}  # members may share one
         writer.start(note_commit)
         try:
             if self._stopped:
                 return
+            self._account = self._open_account(loop.time())
             self._lanes = self._make_lanes(works, room)
+            if self._account is not None and (left := self._account.count_seconds(loop.time())) is not None:
+                timer = loop.call_later(left, self._end_time)
             async with asyncio.TaskGroup() as group:
                 opening = {key: group.create_task(_open(backend)) for key, backend in backends.items()}
                 for lane, backend in zip(self._lanes, self.backends, strict=True):
                     group.create_task(_run_lane(lane, opening[id(backend)]))
         finally:
+            if timer is not None:
+                timer.cancel()
             try:
                 await _close_writer(writer)
             finally:
@@ -128,14 +137,15 @@ class Engine:
                 self.notes += filter(None, problems)
 
     def _make_lanes(self, works: Sequence[WorkList], room: asyncio.Event) -> list[Lane]:
-        quotas = _share_quotas(self.plan.members, self.backends)
+        quotas = make_quotas(self.plan.members, self.backends)
         retries = {name: RetryBudget() for name in quotas}
         lanes: dict[str, Lane] = {}
         for work, backend in zip(works, self.backends, strict=True):
             if backend.pause is None:
                 backend.pause = quotas[backend.quota].pause
             quota, budget = quotas[backend.quota], retries[backend.quota]
-            caller = Caller(work, backend, quota, budget, self.random)
+            spending = Spending(work.member, self._account, self._stop_by_limit)
+            caller = Caller(work, backend, quota, budget, spending, self.random)
             lane = Lane(work, caller, quota, budget, room)
             lanes[work.member.name] = lane
             if work.member.stop_when is not None:
@@ -148,6 +158,20 @@ class Engine:
             if member.fallback is not None:
                 lanes[member.name].fall_back_to(lanes[member.fallback])
         return list(lanes.values())
+
+    def _open_account(self, now: float) -> Account | None:
+        """The account of the recipe's budget, with what earlier starts have used; None where there is no budget."""
+        budget = self.plan.recipe.budget
+        if budget == Budget():
+            return None
+        spent = self.store.read_spent().values()
+        tokens = sum(each.input_tokens + each.output_tokens for each in spent)
+        return Account(budget, tokens=tokens, cost=sum(each.cost for each in spent), started=now)
+
+    def _end_time(self) -> None:
+        assert self._account is not None
+        self._account.expire(asyncio.get_running_loop().time())
+        self._stop_by_limit(self._account.exhausted)
 
     def _make_watch(self, stop_when: StopWhen, stop: Callable[[str], None]) -> Callable[[Cause | None], None]:
         count = FailureCount(stop_when)
@@ -263,16 +287,6 @@ async def _close_writer(writer: Writer) -> None:
     closing.result()
     if cancelled is not None:
         raise cancelled
-
-
-def _share_quotas(members: Sequence[PlannedMember], backends: Sequence[Backend[Any]]) -> dict[str, Quota]:
-    """One quota for all members of one limit; the smallest concurrency that any of them names holds."""
-    quotas: dict[str, Quota] = {}
-    for member, backend in zip(members, backends, strict=True):
-        limit = 32 if member.limits.concurrency == "auto" else member.limits.concurrency
-        quota = quotas.setdefault(backend.quota, Quota(limit))
-        quota.limit = min(quota.limit, limit)
-    return quotas
 
 
 def _describe_basis(member: PlannedMember, backend: Backend[Any]) -> str | None:

@@ -16,6 +16,7 @@ from pool_core.interfaces.values import Answer, Cause, Outcome, Prompt, Request,
 from pool_core.plan.assign import WHEN_FAILED
 from pool_core.plan.cells import collect_sampling, compute_key, format_prompt, read_answer, render_prompt
 from pool_core.plan.model import PlannedMember
+from pool_core.plan.prices import compute_cost
 from pool_core.plan.reask import count_reasks, extend_prompt
 from pool_core.store.records import CellRecord, KnownCell, NewAnswer, StoredRow
 from pool_core.store.schema import pack_cell
@@ -258,8 +259,11 @@ class WorkList:
         usage = read_usage(answer)
         self.progress.input_tokens += usage.input_tokens or 0
         self.progress.output_tokens += usage.output_tokens or 0
+        cost = compute_cost(usage, self.member.price)
+        if cost is not None:
+            self.progress.cost = (self.progress.cost or 0.0) + cost
         tokens = (usage.input_tokens, usage.output_tokens)
-        return NewAnswer(self._wall_time(), latency, cell.request_key, body, self.key, *tokens)
+        return NewAnswer(self._wall_time(), latency, cell.request_key, body, self.key, *tokens, cost)
 
     def finish(
         self,
