@@ -188,10 +188,13 @@ def _keep_run_info(store: Store, plan: Plan, engine: Engine, keys: list[int]) ->
         members=(),
         fields={name: asdict(type_) for name, type_ in plan.schema.items()},
         output=output.model_dump(mode="json") if output is not None else {},
+        fallbacks=any(member.fallback is not None for member in plan.members),
     )
     if output is not None:
         info.output["path"] = str((plan.folder / output.path).resolve())  # type: ignore[index]
-    store.set_meta("run", {"members": members, "fields": info.fields, "output": info.output})
+    store.set_meta(
+        "run", {"members": members, "fields": info.fields, "output": info.output, "fallbacks": info.fallbacks}
+    )
     manifest = {
         "pool_core": pool_core.__version__,
         "recipe": str(plan.source.path) if plan.source else None,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from pool_core.data.layouts import Layout, arrange
+from pool_core.data.layouts import Layout, arrange, list_names
 from pool_core.data.records import read_generations, read_run_info
 from pool_core.engine.run import Engine
 from pool_core.errors import UsageError
@@ -54,8 +54,8 @@ class Result:
             raise UsageError(f"there is no layout {layout!r}", hint=f"layouts: {', '.join(get_args(Layout))}")
         with Store.read(self.run_dir) as store:
             info = read_run_info(store)
-            names = ["member", "model", "task", "sample", "status", "cause", "message", *info.fields, "usage"]
-            yield from arrange(layout, read_generations(store, info, raw=raw), [*names, *(["raw"] if raw else [])])
+            names = list_names(info.fields, raw=raw, fallbacks=info.fallbacks)
+            yield from arrange(layout, read_generations(store, info, raw=raw), names)
 
     def export(self, path: str | Path, layout: Layout = "nested", *, registry: Registry | None = None) -> int:
         """Write the merged file; its ending chooses the writer. Returns the number of records."""

@@ -384,7 +384,8 @@ def test_plan_and_report_say_what_ran(world):
     assert report["folder"] == str(world.run_dir)
     assert report["members"][0] == {
         "name": "a", "cells": 4, "ok": 3, "failed": {"bad_request": 1}, "pending": 0, "reused": 0,
-        "requests": 4, "retries": 0, "input_tokens": 3, "output_tokens": 3, "stopped": "",
+        "requests": 4, "retries": 0, "input_tokens": 3, "output_tokens": 3, "stopped": "", "cost": None,
+        "reasks": 0, "hedges": 0, "maybe_billed": 0, "taken_over": 0,
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-from pool_core.data.layouts import Layout, arrange, make_schema
+from pool_core.data.layouts import Layout, arrange, list_names, make_schema
 from pool_core.data.records import RunInfo, read_generations
 from pool_core.errors import StoreError
 from pool_core.interfaces.data import Writer
@@ -37,8 +37,8 @@ def export_run(
     fields = {name: msgspec.convert(type_, FieldType) for name, type_ in info.fields.items()}
     with store.freeze():  # the columns and the records are of one moment
         columns = merge_columns(decode_json(row.data) for row in store.iterate_rows()) if layout != "long" else {}
-        schema = make_schema(layout, columns, fields, raw=raw)
-        names = [*make_schema("long", {}, fields, raw=raw)][1:]
+        schema = make_schema(layout, columns, fields, raw=raw, fallbacks=info.fallbacks)
+        names = list_names(fields, raw=raw, fallbacks=info.fallbacks)
         records = arrange(layout, read_generations(store, info, raw=raw), names)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:

@@ -10,7 +10,7 @@ from pool_core.interfaces.encoding import decode_json
 from pool_core.interfaces.types import FieldType
 from pool_core.store.records import StoredRow
 
-__all__ = ["Layout", "arrange", "make_schema"]
+__all__ = ["Layout", "arrange", "list_names", "make_schema"]
 
 Layout: TypeAlias = Literal["nested", "columns", "long"]
 
@@ -59,11 +59,23 @@ def arrange(
         yield record
 
 
+def list_names(fields: Iterable[str], *, raw: bool, fallbacks: bool) -> list[str]:
+    """The keys of a generation, in their order."""
+    tail = [name for name, there in (("answered_by", fallbacks), ("raw", raw)) if there]
+    return [*_HEAD, *fields, "usage", *tail]
+
+
 def make_schema(
-    layout: Layout, columns: Mapping[str, FieldType], fields: Mapping[str, FieldType], *, raw: bool
+    layout: Layout,
+    columns: Mapping[str, FieldType],
+    fields: Mapping[str, FieldType],
+    *,
+    raw: bool,
+    fallbacks: bool = False,
 ) -> dict[str, FieldType]:
     """The type of every field that `arrange` makes."""
-    generation = {**_HEAD, **fields, "usage": _USAGE, **({"raw": _TEXT} if raw else {})}
+    types = {**_HEAD, **fields, "usage": _USAGE, "answered_by": _TEXT, "raw": _TEXT}
+    generation = {name: types[name] for name in list_names(fields, raw=raw, fallbacks=fallbacks)}
     if layout == "long":
         return {"row_id": FieldType("str"), **generation}
     if layout == "nested":

@@ -38,6 +38,8 @@ class RunInfo:
     fields: Mapping[str, Any]
     #: Keys of the recipe's output, so that an export without options writes the same again.
     output: Mapping[str, Any]
+    #: Whether members have fallbacks, so that generations say who answered.
+    fallbacks: bool = False
 
 
 def read_run_info(store: Store) -> RunInfo:
@@ -45,7 +47,8 @@ def read_run_info(store: Store) -> RunInfo:
     found = store.get_meta("run")
     if found is None:
         raise StoreError("the run has not started: it holds no rows yet", where=str(store.folder))
-    return RunInfo(tuple(MemberInfo(**member) for member in found["members"]), found["fields"], found["output"])
+    members = tuple(MemberInfo(**member) for member in found["members"])
+    return RunInfo(members, found["fields"], found["output"], found.get("fallbacks", False))
 
 
 #: One generation as outputs show it, complete with its output fields.
@@ -61,11 +64,12 @@ def read_generations(store: Store, info: RunInfo, *, raw: bool = False) -> Itera
     with store.freeze():
         # The rows decide who is there and in which order: ``info`` may be of the run before.
         members = [known.get(key) or MemberInfo(name, None, None, key) for key, name in store.read_members()]
-        yield from _walk_rows(store, store.iterate_rows(), members, list(info.fields), raw)
+        describe = _Describer(store, known, list(info.fields), raw=raw, fallbacks=info.fallbacks)
+        yield from _walk_rows(store, store.iterate_rows(), members, describe)
 
 
 def _walk_rows(
-    store: Store, rows: Iterator[StoredRow], members: Sequence[MemberInfo], fields: Sequence[str], raw: bool
+    store: Store, rows: Iterator[StoredRow], members: Sequence[MemberInfo], describe: _Describer
 ) -> Iterator[tuple[StoredRow, list[Generation]]]:
     for row in rows:
         cells = {cell.key: cell for cell in store.read_cells(row.key)}
@@ -74,31 +78,45 @@ def _walk_rows(
             count = row.assigned[place]
             for sample in range(1 if count == _CONDITION_FAILED else count):
                 cell = cells.get(pack_cell(row.key, member.key, sample))
-                generations.append(_describe_cell(store, member, sample, cell, fields, raw))
+                generations.append(describe(member, sample, cell))
         yield row, generations
 
 
-def _describe_cell(
-    store: Store, member: MemberInfo, sample: int, cell: CellRecord | None, fields: Sequence[str], raw: bool
-) -> Generation:
-    generation: Generation = {
-        "member": member.name,
-        "model": member.model,
-        "task": member.task,
-        "sample": sample,
-        "status": "pending" if cell is None else cell.status,
-        "cause": (cell.cause or None) if cell else None,
-        "message": (cell.message or None) if cell else None,
-    }
-    outputs = decode_json(cell.outputs) if cell is not None and cell.outputs is not None else {}
-    for name in fields:
-        generation[name] = outputs.get(name)
-    generation["usage"] = (
-        None
-        if cell is None or (cell.input_tokens is None and cell.output_tokens is None)
-        else {"input_tokens": cell.input_tokens, "output_tokens": cell.output_tokens}
-    )
-    if raw:
-        stored = cell.answer if cell is not None else None
-        generation["raw"] = None if stored is None else decode_answer(store.read_answer(stored)).text
-    return generation
+class _Describer:
+    """Describes the cells of one run."""
+
+    def __init__(
+        self, store: Store, members: Mapping[int, MemberInfo], fields: Sequence[str], *, raw: bool, fallbacks: bool
+    ) -> None:
+        self._store = store
+        self._members = members
+        self._fields = fields
+        self._raw = raw
+        self._fallbacks = fallbacks
+
+    def __call__(self, member: MemberInfo, sample: int, cell: CellRecord | None) -> Generation:
+        taken_over = cell.answered_by if cell is not None else None
+        by = member if taken_over is None else self._members.get(taken_over, member)
+        generation: Generation = {
+            "member": member.name,
+            "model": by.model,
+            "task": by.task,
+            "sample": sample,
+            "status": "pending" if cell is None else cell.status,
+            "cause": (cell.cause or None) if cell else None,
+            "message": (cell.message or None) if cell else None,
+        }
+        outputs = decode_json(cell.outputs) if cell is not None and cell.outputs is not None else {}
+        for name in self._fields:
+            generation[name] = outputs.get(name)
+        generation["usage"] = (
+            None
+            if cell is None or (cell.input_tokens is None and cell.output_tokens is None)
+            else {"input_tokens": cell.input_tokens, "output_tokens": cell.output_tokens}
+        )
+        if self._fallbacks:
+            generation["answered_by"] = None if taken_over is None else by.name
+        if self._raw:
+            stored = cell.answer if cell is not None else None
+            generation["raw"] = None if stored is None else decode_answer(self._store.read_answer(stored)).text
+        return generation

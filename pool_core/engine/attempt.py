@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from pool_core.engine.quota import Place
 from pool_core.errors import BackendError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.values import Answer, Cause, Request
 
-__all__ = ["Hedged", "send", "send_hedged"]
+__all__ = ["send", "send_hedged"]
 
 
 async def send(backend: Backend[Any], name: str, request: Request) -> Answer:
@@ -44,61 +42,40 @@ async def send(backend: Backend[Any], name: str, request: Request) -> Answer:
     return answer
 
 
-@dataclass(slots=True)
-class Hedged:
-    """What came of a request that may have been sent twice."""
-
-    result: Answer | BackendError
-    #: The place of the second request, None where none was sent.
-    place: Place | None = None
-    #: Requests that were cancelled, which the server may bill.
-    cancelled: int = 0
-    #: Further answers to the request, each with its seconds.
-    spare: list[tuple[Answer, float]] = field(default_factory=list)
-
-
 async def send_hedged(
-    backend: Backend[Any],
-    name: str,
-    request: Request,
+    first: Coroutine[Any, Any, Answer],
+    second: Callable[[], Coroutine[Any, Any, Answer] | None],
     threshold: float | None,
-    take_place: Callable[[], Place | None],
-) -> Hedged:
-    """Send ``request``; where it is slow, send it a second time. The first answer counts.
+) -> tuple[Answer, list[Answer]]:
+    """Send a request, and where it is slow, a second time. The first answer counts; a loser is cancelled.
 
     Args:
+        first: sends the request.
+        second: sends it again, or None where that may not be.
         threshold: seconds after which it is slow; None for never.
-        take_place: gives a place for the second request, if it may be sent.
+
+    Returns:
+        The answer, and any that came in the same moment.
+
+    Raises:
+        BackendError: neither brought an answer; the error is that of the last to end.
     """
-    loop = asyncio.get_running_loop()
-    first = asyncio.ensure_future(send(backend, name, request))
-    calls = {first: loop.time()}
-    place: Place | None = None
-    pending: set[asyncio.Task[Answer]] = {first}
+    calls = {asyncio.ensure_future(first)}
+    ended: list[asyncio.Task[Answer]] = []
     try:
         if threshold is not None:
-            _, pending = await asyncio.wait(pending, timeout=threshold)
-            if pending and (place := take_place()) is not None:
-                second = asyncio.ensure_future(send(backend, name, request))
-                calls[second] = loop.time()
-                pending.add(second)
-        ended: list[asyncio.Task[Answer]] = [] if pending else [first]
-        while pending and not any(call.exception() is None for call in ended):
-            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            _, slow = await asyncio.wait(calls, timeout=threshold)
+            if slow and (again := second()) is not None:
+                calls.add(asyncio.ensure_future(again))
+        while calls and not any(call.exception() is None for call in ended):
+            done, calls = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
             ended += done
     finally:
-        for call in pending:
+        for call in calls:
             call.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-    answers = [call for call in ended if call.exception() is None]
-    spare = [(call.result(), loop.time() - calls[call]) for call in answers[1:]]
-    if answers:
-        return Hedged(answers[0].result(), place, len(pending), spare)
-    error = ended[-1].exception()
-    if not isinstance(error, BackendError):
-        assert error is not None
-        raise error
-    return Hedged(error, place)
+        await asyncio.gather(*calls, return_exceptions=True)
+    answers = [call.result() for call in ended if call.exception() is None]
+    return (answers[0], answers[1:]) if answers else (ended[-1].result(), [])
 
 
 def _check_error(error: BackendError, name: str) -> None:

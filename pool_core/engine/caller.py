@@ -19,7 +19,7 @@ from pool_core.engine.step import Next, Step, choose_step
 from pool_core.engine.work import Cell, WorkList, read_usage
 from pool_core.errors import BackendError
 from pool_core.interfaces.backend import Backend
-from pool_core.interfaces.values import Answer, Cause, Usage
+from pool_core.interfaces.values import Answer, Cause, Request, Usage
 
 __all__ = ["Caller"]
 
@@ -56,6 +56,7 @@ class Caller:
         self._hedging = HedgePlan(work.member.hedge) if work.member.hedge else None
         self._waiting: set[asyncio.Task[Any]] = set()
         self._stopped = False
+        self._refreshing = asyncio.Lock()
         self._key_read_at = float("-inf")
 
     def stop(self) -> None:
@@ -120,10 +121,8 @@ class Caller:
             self._quota.release(place, end, usage)
             if end is End.CANCELLED:
                 self._breaker.note_neutral(probe=probe)
-            if usage is not None or (error is not None and error.maybe_billed):
-                self._spending.settle(reservation, body, usage or Usage())
-            else:
-                self._spending.release(reservation)
+            maybe_billed = end is End.CANCELLED if error is None else error.maybe_billed
+            self._settle(reservation, body, usage, maybe_billed=maybe_billed)
         now = loop.time()
         if error is not None:
             return await self._judge_failure(cell, error, sent, now, probe=probe)
@@ -140,31 +139,66 @@ class Caller:
 
     async def _send(self, cell: Cell) -> Answer:
         assert cell.request is not None
-        name = self._work.member.backend.name
+        name, request = self._work.member.backend.name, cell.request
         if self._hedging is None:
-            return await send(self._backend, name, cell.request)
+            return await send(self._backend, name, request)
+        lost = False
 
-        def take_place() -> Place | None:
-            """A place for a second request, where the share of those and the quota allow it now."""
-            assert self._hedging is not None
-            if not self._hedging.take():
-                return None
-            place = self._quota.try_acquire(self._work.member.index)
-            if place is not None:
-                self._work.progress.hedges += 1
-                self._count_request(cell)
-            return place
+        async def send_first() -> Answer:
+            nonlocal lost
+            try:
+                return await send(self._backend, name, request)
+            except asyncio.CancelledError:
+                lost = True
+                raise
 
-        hedged = await send_hedged(self._backend, name, cell.request, self._hedging.threshold, take_place)
-        if hedged.place is not None:
-            self._work.progress.in_flight -= 1
-            self._quota.release(hedged.place, End.ANSWERED)
-        self._work.progress.maybe_billed += hedged.cancelled
-        for spare, seconds in hedged.spare:
-            self._work.keep_spare(cell, spare, seconds)
-        if isinstance(hedged.result, BackendError):
-            raise hedged.result
-        return hedged.result
+        began = asyncio.get_running_loop().time()
+        answer, spare = await send_hedged(send_first(), lambda: self._start_second(cell), self._hedging.threshold)
+        self._work.progress.maybe_billed += lost
+        for each in spare:
+            self._work.keep_spare(cell, each, asyncio.get_running_loop().time() - began)
+        return answer
+
+    def _start_second(self, cell: Cell) -> Coroutine[Any, Any, Answer] | None:
+        """A second request for ``cell``, if the share of those and the budget allow one."""
+        assert self._hedging is not None
+        assert cell.request is not None
+        if not self._hedging.take():
+            return None
+        reservation = self._spending.try_reserve(cell.request.body)
+        if self._spending.limited and reservation is None:
+            return None
+        return self._send_second(cell, cell.request, reservation)
+
+    async def _send_second(self, cell: Cell, request: Request, reservation: Reservation | None) -> Answer:
+        place: Place | None = None
+        end, usage = End.CANCELLED, None
+        try:
+            tokens = self._spending.guess_tokens(request.body)
+            place = await self._quota.acquire(self._work.member.index, tokens)
+            self._work.progress.hedges += 1
+            self._count_request(cell)
+            answer = await send(self._backend, self._work.member.backend.name, request)
+            end, usage = End.ANSWERED, read_usage(answer)
+        except BackendError as error:
+            end = _ENDS.get(error.cause, End.FAILED)
+            raise
+        else:
+            return answer
+        finally:
+            if place is None:
+                self._spending.release(reservation)
+            else:
+                self._work.progress.in_flight -= 1
+                self._quota.release(place, end, usage)
+                self._settle(reservation, request.body, usage, maybe_billed=end is End.CANCELLED)
+
+    def _settle(self, reservation: Reservation | None, body: bytes, usage: Usage | None, *, maybe_billed: bool) -> None:
+        self._work.progress.maybe_billed += maybe_billed
+        if usage is not None or maybe_billed:
+            self._spending.settle(reservation, body, usage or Usage())
+        else:
+            self._spending.release(reservation)
 
     def _note_answer(self, cell: Cell, latency: float) -> None:
         self._health.note_answer()
@@ -176,9 +210,7 @@ class Caller:
     async def _judge_failure(self, cell: Cell, error: BackendError, sent: float, now: float, *, probe: bool) -> Step:
         self._note_failure(error.cause, probe=probe)
         cell.failures += error.cause is not Cause.RATE_LIMIT
-        if error.maybe_billed:
-            cell.billed += 1
-            self._work.progress.maybe_billed += 1
+        cell.billed += error.maybe_billed
         if reason := self._health.note_failure(error, cell.failures, self._breaker.failed_probes, now):
             return Step(Next.FAIL, error=error, stop=reason)
         if error.cause is Cause.AUTH and not error.stops_member and await self._has_new_key(cell, sent):
@@ -198,12 +230,13 @@ class Caller:
         if not self._health.answered or cell.refreshed:
             return False
         cell.refreshed = True
-        if sent < self._key_read_at:
-            return True  # the failure of another cell has led to a new key meanwhile
-        try:
-            changed = await self._backend.refresh()
-        except BackendError:
-            return False  # the refusal that led here says what is wrong
-        if changed:
-            self._key_read_at = asyncio.get_running_loop().time()
-        return changed
+        async with self._refreshing:
+            if sent < self._key_read_at:
+                return True  # the failure of another cell has led to a new key meanwhile
+            try:
+                changed = await self._backend.refresh()
+            except BackendError:
+                return False  # the refusal that led here says what is wrong
+            if changed:
+                self._key_read_at = asyncio.get_running_loop().time()
+            return changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from pool_core.engine.budget import Account, Reservation
@@ -45,6 +46,14 @@ class Spending:
         if reservation is None:
             self._stop_run(self._account.exhausted)
         return reservation
+
+    def try_reserve(self, body: bytes) -> Reservation | None:
+        """Count a call before it leaves, when the budget has room now. None: it has none, or there is no budget."""
+        if self._account is None:
+            return None
+        guess = self._forecast.guess(body)
+        now = asyncio.get_running_loop().time()
+        return self._account.reserve(_sum(guess), compute_cost(guess, self._price), now)
 
     def settle(self, reservation: Reservation | None, body: bytes, usage: Usage) -> None:
         """Note what a call has used; nothing in ``usage`` stands for a call that may have been billed."""

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 #: What every generation carries beside the pool's own fields; ``raw`` where the recipe asks for it.
-GENERATION_FIELDS = ("member", "model", "task", "sample", "status", "cause", "message", "usage", "raw")
+GENERATION_FIELDS = ("member", "model", "task", "sample", "status", "cause", "message", "usage", "answered_by", "raw")
 
 
 def run_policies(

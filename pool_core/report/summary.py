@@ -39,6 +39,13 @@ class MemberSummary:
     stopped: str = ""
     #: Dollars of this run's answers, as far as they say what they used; None where the price is not known.
     cost: float | None = None
+    #: Requests among them that asked again because an answer gave nothing, and second ones for slow cells.
+    reasks: int = 0
+    hedges: int = 0
+    #: Calls that brought no answer and may have been billed.
+    maybe_billed: int = 0
+    #: Finished cells that another member has taken over.
+    taken_over: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,10 @@ def summarize_run(
             output_tokens=member.output_tokens,
             stopped=member.stopped,
             cost=member.cost,
+            reasks=member.reasks,
+            hedges=member.hedges,
+            maybe_billed=member.maybe_billed,
+            taken_over=member.taken_over,
         )
         for member in progress
     )

@@ -30,8 +30,7 @@ def print_summary(console: Console, summary: RunSummary, resume: str) -> None:
         for member in summary.members:
             print_indented(console, Text(_describe_member(member)), hanging=2)
     for member in summary.members:
-        if member.stopped:
-            print_whole(console, f"{member.name} was stopped: {indent_rest(member.stopped, _LONGEST)}", "red")
+        _print_remarks(console, member)
     for note in summary.notes:
         print_whole(console, f"note: {indent_rest(note, _LONGEST)}", "yellow")
     if summary.limit:
@@ -44,6 +43,14 @@ def print_summary(console: Console, summary: RunSummary, resume: str) -> None:
     print_whole(console, f"run: {summary.folder}")
     if summary.output is not None:
         print_whole(console, f"output: {summary.output}")
+
+
+def _print_remarks(console: Console, member: MemberSummary) -> None:
+    """What the table has no column for."""
+    if member.stopped:
+        print_whole(console, f"{member.name} was stopped: {indent_rest(member.stopped, _LONGEST)}", "red")
+    if told := _describe_extras(member):
+        print_whole(console, f"{member.name}: {told}")
 
 
 def _tabulate_members(members: Sequence[MemberSummary]) -> Table:
@@ -82,6 +89,20 @@ def _describe_member(member: MemberSummary) -> str:
     if member.cost is not None:
         parts.append(format_dollars(member.cost))
     return f"{member.name}: {count(member.cells, 'cell')}: " + ", ".join(parts)
+
+
+def _describe_extras(member: MemberSummary) -> str:
+    """What is worth telling of a member's requests beside the table; empty where nothing is."""
+    parts = []
+    if member.taken_over:
+        parts.append(f"{count(member.taken_over, 'cell')} taken over by its fallback")
+    if member.reasks:
+        parts.append(f"{count(member.reasks, 'request')} asked again after an answer that gave nothing")
+    if member.hedges:
+        parts.append(f"{count(member.hedges, 'second request')} for slow cells")
+    if member.maybe_billed:
+        parts.append(f"{count(member.maybe_billed, 'call')} brought no answer and may have been billed")
+    return ", ".join(parts)
 
 
 def _show_cost(cost: float | None) -> str:

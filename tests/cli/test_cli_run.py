@@ -52,6 +52,10 @@ def test_the_summary_as_json_is_one_document_of_a_version(pool, recipe, tmp_path
         "output_tokens": 0,
         "stopped": "",
         "cost": None,
+        "reasks": 0,
+        "hedges": 0,
+        "maybe_billed": 0,
+        "taken_over": 0,
     }
     assert summary == {
         "version": 1,

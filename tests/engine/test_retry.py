@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool_core.engine.retry import ACTIONS, Action, compute_backoff
+from pool_core.engine.retry import ACTIONS, Action, RetryBudget, compute_backoff
 from pool_core.interfaces.values import Cause
 
 TABLE = {
@@ -93,3 +93,41 @@ def test_a_named_wait_that_is_none_says_nothing(retry_after):
 
 def test_an_endless_named_wait_stays_endless():
     assert compute_backoff(1, math.inf, Random(0)) == math.inf
+
+
+# The retry budget
+
+
+def test_in_an_outage_retries_end_but_for_a_trickle():
+    budget = RetryBudget()
+    sent = sum(budget.take(second / 10) for second in range(36_000))  # an hour, ten tries per second
+    assert 35 + 3590 <= sent <= 36 + 3600
+    assert sum(budget.take(5000.0) for _ in range(100)) == 1
+
+
+def test_extra_calls_tend_to_seven_percent_of_the_calls_that_succeed_at_once():
+    budget = RetryBudget()
+    for _ in range(36):
+        assert budget.take(0.0) or True
+    first = extra = 0
+    for number in range(100_000):
+        now = number * 1e-6  # no time for the trickle
+        budget.note_success(of_retry=False)
+        first += 1
+        extra += budget.take(now)
+    assert extra / first <= 1 / 14 + 0.001
+
+
+def test_retries_that_help_every_other_time_go_on_for_ever():
+    budget = RetryBudget()
+    for number in range(100_000):
+        assert budget.take(0.0)
+        if number % 2:
+            budget.note_success(of_retry=True)
+
+
+def test_the_bucket_never_holds_more_than_its_capacity():
+    budget = RetryBudget()
+    for _ in range(10_000):
+        budget.note_success(of_retry=True)
+    assert sum(budget.take(0.0) for _ in range(1000)) == 36  # 35 of 500 / 14, and one that trickles

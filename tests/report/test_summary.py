@@ -118,6 +118,10 @@ def test_the_json_form_is_plain_and_complete():
                 "output_tokens": 6,
                 "stopped": "",
                 "cost": 0.25,
+                "reasks": 0,
+                "hedges": 0,
+                "maybe_billed": 0,
+                "taken_over": 0,
             }
         ],
         "folder": "runs/x",

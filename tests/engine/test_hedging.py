@@ -1,0 +1,134 @@
+"""Hedging: a slow cell is asked a second time, within a share; the loser is cancelled and counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from pool_core.engine.attempt import send_hedged
+from pool_core.engine.hedge import LEAST, HedgePlan
+from pool_core.errors import BackendError
+from pool_core.interfaces.values import Answer, Cause
+from pool_core.recipe.models import Hedge
+from pool_core.store.store import Store
+from pool_core.testing.scripted import ScriptedBackend
+from pool_core.testing.virtual_time import run_virtual
+
+
+def get_text(request) -> str:
+    return request.prompt.messages[-1].content
+
+
+def test_nothing_is_slow_before_enough_is_known():
+    plan = HedgePlan(Hedge())
+    for _ in range(LEAST - 1):
+        plan.note_latency(1.0)
+    assert plan.threshold is None
+    plan.note_latency(1.0)
+    assert plan.threshold == 1.0
+
+
+def test_the_threshold_is_the_percentile_of_the_last_calls():
+    plan = HedgePlan(Hedge(percentile=0.9))
+    for seconds in range(1, 201):
+        plan.note_latency(float(seconds))
+    assert plan.threshold == 181.0
+
+
+def test_second_requests_are_a_share_of_the_first_ones():
+    plan = HedgePlan(Hedge(share=0.1))
+    taken = 0
+    for _ in range(1000):
+        plan.note_latency(1.0)
+        taken += plan.take()
+    assert taken == 100
+
+
+class Slow:
+    """Answers in a second; the first call for the rows named takes much longer."""
+
+    def __init__(self, *slow, seconds=100.0, second=None):
+        self.slow, self.seconds, self.second = set(slow), seconds, second
+        self.asked = Counter()
+        self.cancelled = 0
+
+    async def __call__(self, request):
+        text = get_text(request)
+        self.asked[text] += 1
+        first = self.asked[text] == 1
+        try:
+            usual = 1 - int(text.split()[1]) / 1000  # ever a little faster, so that no usual call is slow
+            await asyncio.sleep(self.seconds if text in self.slow and first else usual)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if text in self.slow and not first and self.second is not None:
+            return self.second
+        return f"{text} {self.asked[text]}"
+
+
+@pytest.fixture
+def run(make_member, run_members, tmp_path):
+    def run(script, *, hedge=Hedge(share=0.5), rows=100, **limits):  # noqa: B008 - frozen
+        backend = ScriptedBackend(script, model="a")
+        member = make_member("a", backend, **{"concurrency": 4, "timeout": 1000, **limits})
+        summary = run_members([member.model_copy(update={"hedge": hedge})], rows)
+        with Store.read(tmp_path / "run") as store:
+            paid = sum(spent.answers for spent in store.read_spent().values())
+        return summary.members[0], backend, paid
+
+    return run
+
+
+def test_a_slow_cell_is_asked_again_and_the_first_answer_counts(run, read_run):
+    script = Slow("row 50")
+    member, backend, paid = run(script)
+    assert (member.ok, member.hedges, member.maybe_billed, script.cancelled) == (100, 1, 1, 1)
+    assert script.asked["row 50"] == 2
+    assert (member.requests, paid) == (101, 100)
+    assert read_run()["50", "a", 0]["said"] == "row 50 2"
+    assert backend.in_flight == 0
+
+
+def test_without_the_option_nothing_is_asked_twice(run):
+    script = Slow("row 50")
+    member, _, _ = run(script, hedge=None)
+    assert (member.hedges, member.requests) == (0, 100)
+
+
+def test_where_the_second_request_fails_the_first_still_counts(run, read_run):
+    script = Slow("row 50", seconds=5, second=BackendError(Cause.SERVER, "busy"))
+    member, _, _ = run(script)
+    assert (member.ok, member.hedges, member.maybe_billed) == (100, 1, 0)
+    assert read_run()["50", "a", 0]["said"].startswith("row 50")
+
+
+def test_two_answers_in_one_moment_are_both_kept():
+    async def main():
+        async def answer(text):
+            await asyncio.sleep(1)
+            return Answer(text)
+
+        return await send_hedged(answer("one"), lambda: answer_at_once("two"), 0.5)
+
+    async def answer_at_once(text):
+        await asyncio.sleep(0.5)
+        return Answer(text)
+
+    answer, spare = run_virtual(main())
+    assert sorted([answer.text, *(each.text for each in spare)]) == ["one", "two"]
+
+
+def test_the_share_is_kept(run):
+    script = Slow(*(f"row {number}" for number in range(30, 100)), seconds=50)
+    member, _, _ = run(script, hedge=Hedge(percentile=0.5, share=0.1))
+    assert 1 <= member.hedges <= 10
+
+
+def test_the_limit_of_the_quota_holds_for_second_requests_too(run):
+    script = Slow("row 50", "row 51", seconds=20)
+    member, backend, _ = run(script, concurrency=3)
+    assert backend.peak <= 3
+    assert member.ok == 100
