@@ -99,6 +99,6 @@ def _describe_cell(
         else {"input_tokens": cell.input_tokens, "output_tokens": cell.output_tokens}
     )
     if raw:
-        stored = cell.answer if cell is not None else None
-        generation["raw"] = None if stored is None else decode_answer(store.read_answer(stored)).text
+        stored = store.read_answer(cell.answer) if cell is not None and cell.answer is not None else None
+        generation["raw"] = None if stored is None else decode_answer(stored).text
     return generation

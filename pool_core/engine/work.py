@@ -164,7 +164,7 @@ class WorkList:
 
     def _reuse_answer(self, cell: Cell) -> bool:
         """Take a stored answer to this very request, if there is one."""
-        if not self._free_answers:
+        if not self._free_answers and not self._store.damaged:  # a damaged cell gives its answer back
             return False
         found = self._store.take_answer(cell.request_key, cell.known.answer if cell.known else None)
         if found is None:
