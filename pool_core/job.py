@@ -28,7 +28,9 @@ from pool_core.plan.model import Plan
 from pool_core.plan.resolve import Resolver
 from pool_core.recipe.models import Output
 from pool_core.registry import Registry
+from pool_core.report.lines import count
 from pool_core.report.summary import RunSummary, summarize_run
+from pool_core.store.files import write_file
 from pool_core.store.store import Store
 
 __all__ = ["Watch", "choose_run_dir", "export", "run_plan"]
@@ -71,6 +73,7 @@ async def run_plan(
         _refuse_own_files(plan.folder / wanted.path, run_dir)
     started = time.monotonic()
     notes: list[str] = []
+    stamp = plan.rows.read_stamp()
     with Store.open(run_dir) as store:
         keys = store.register_members(STAGE, [member.name for member in plan.members])
         counted = store.ingest(identify_rows(plan), keys, plan.rows.name)
@@ -95,6 +98,13 @@ async def run_plan(
         except Exception as error:  # noqa: BLE001 - raised below, when the end of the run is told
             failure = error
             notes.append(f"the output was not written: {error.message if isinstance(error, PoolError) else error}")
+        if plan.rows.read_stamp() != stamp:
+            notes.append("the input changed while the run went on: run again to take the change up")
+        if damaged := counted.damaged + len(store.damaged):
+            notes.append(
+                f"{count(damaged, 'stored record')} had been damaged and were not used: "
+                "what rests on them was done again, of stored answers where they can be read"
+            )
         summary = summarize_run(
             engine.progress,
             interrupted=engine.stopped,
@@ -134,7 +144,7 @@ def _add_hint(error: Exception, run_dir: Path) -> Exception:
 
 def _write_report(summary: RunSummary) -> None:
     report = encode_document(summary.to_dict())
-    (summary.folder / "report.json").write_bytes(report)
+    write_file(summary.folder / "report.json", report)
 
 
 def refuse_incompatible(plan: Plan) -> None:
@@ -207,7 +217,7 @@ def _keep_run_info(store: Store, plan: Plan, engine: Engine, keys: list[int]) ->
         ],
         "plugins": list(plan.provenance),
     }
-    (store.folder / "plan.json").write_bytes(encode_document(manifest))
+    write_file(store.folder / "plan.json", encode_document(manifest))
 
 
 def _make_notifier(registry: Registry, notes: list[str], only: str = "") -> Any:

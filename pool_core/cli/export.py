@@ -48,10 +48,14 @@ def export(
     with Store.read(run) as store:
         wanted = _choose_output(read_run_info(store).output, output, layout, raw)
         path, written = job.export(store, make_registry(plugins, block), wanted, Path.cwd())
+        damaged = len(store.damaged)
     if json:
-        print_json({"version": 1, "output": str(path), "records": written})
+        print_json({"version": 1, "output": str(path), "records": written, "damaged": damaged})
     else:
         typer.echo(f"{count(written, 'record')}: {path}")
+    if damaged:
+        lines = f"{count(damaged, 'damaged record')} of the store were left out: run the recipe again to mend them"
+        typer.echo(f"warning: {lines}", err=True)
 
 
 def _check_layout(layout: str | None) -> None:

@@ -17,6 +17,7 @@ from pool_core.interfaces.data import Writer
 from pool_core.interfaces.encoding import decode_json
 from pool_core.interfaces.types import FieldType
 from pool_core.plan.rows import merge_columns
+from pool_core.store.files import sync
 from pool_core.store.store import Store
 
 __all__ = ["export_run"]
@@ -44,9 +45,9 @@ def export_run(
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             count = writer(temporary, config).write(records, schema)
-            _sync(temporary)
+            sync(temporary)
             temporary.replace(path)
-            _sync(path.parent)
+            sync(path.parent)
         except OSError as error:
             raise StoreError(
                 f"the output cannot be written: {error.strerror or error}",
@@ -57,12 +58,3 @@ def export_run(
             with suppress(OSError):  # where there is nothing to remove, that is not what went wrong
                 temporary.unlink()
     return count
-
-
-def _sync(path: Path) -> None:
-    """Make a file or folder durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

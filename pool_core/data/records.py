@@ -117,6 +117,6 @@ class _Describer:
         if self._fallbacks:
             generation["answered_by"] = None if taken_over is None else by.name
         if self._raw:
-            stored = cell.answer if cell is not None else None
-            generation["raw"] = None if stored is None else decode_answer(self._store.read_answer(stored)).text
+            stored = self._store.read_answer(cell.answer) if cell is not None and cell.answer is not None else None
+            generation["raw"] = None if stored is None else decode_answer(stored).text
         return generation

@@ -208,7 +208,7 @@ class WorkList:
 
     def _take_answer(self, cell: Cell) -> tuple[int, Answer] | None:
         """A stored answer to this very request that no cell holds, and its key."""
-        if not self._free_answers:
+        if not self._free_answers and not self._store.damaged:  # a damaged cell gives its answer back
             return None
         found = self._store.take_answer(cell.request_key, cell.known.answer if cell.known else None)
         if found is None:

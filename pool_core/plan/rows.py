@@ -36,6 +36,9 @@ class RowSource(Protocol):
     def read(self) -> Iterator[tuple[str, Row]]:
         """Yield each row with its place."""
 
+    def read_stamp(self) -> object:
+        """Something that is another when the input has changed; None where nobody can tell."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileRows:
@@ -52,7 +55,19 @@ class FileRows:
         return self.reader.read_schema()
 
     def read(self) -> Iterator[tuple[str, Row]]:
+        stamp = self.read_stamp()
         yield from self.reader.read()
+        if self.read_stamp() != stamp:
+            raise RowsError(
+                "the file changed while it was read", where=self.name, hint="run again when nobody writes it any more"
+            )
+
+    def read_stamp(self) -> object:
+        try:
+            found = self.reader.path.stat()
+        except OSError:
+            return None
+        return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,9 @@ class MemoryRows:
 
     def read_schema(self) -> None:
         """Rows that Python gives declare nothing."""
+
+    def read_stamp(self) -> None:
+        """They are in nobody else's hands."""
 
     def read(self) -> Iterator[tuple[str, Row]]:
         for number, row in enumerate(self.rows, 1):

@@ -45,54 +45,77 @@ def ingest_rows(
     """
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        lost = _drop_damaged_end(connection)
-        old_count, first_new = connection.execute("SELECT count(*), coalesce(max(key), 0) + 1 FROM rows").fetchone()
-        # cells of a row that was lost: the next row to get its key must not get them too
-        connection.execute("DELETE FROM cells WHERE key >= ?", (first_new << 24,))
-        seen = bytearray(first_new)  # by key of an old row, 1 if the input still has it
-        next_key = first_new
-        changed = damaged = count = 0
-        duplicates: list[str] = []
+        ingest = _Ingest(connection)
         for position, row in enumerate(rows):
-            count += 1
-            known = connection.execute(select("rows") + "WHERE row_id = ?", (row.row_id,)).fetchone()
-            if known is None:
-                record = (next_key, position, row.row_id, row.assigned, row.data)
-                connection.execute(INSERTS["rows"], seal("rows", record))
-                next_key += 1
-                continue
-            key, old_position, _, assigned, data, _ = known
-            if key >= first_new or seen[key]:
-                duplicates.append(f"{row.row_id!r} of {row.place} is that of row {old_position + 1} as well")
-                if len(duplicates) >= _MOST_DUPLICATES:
-                    break
-                continue
-            seen[key] = 1
-            intact = is_intact("rows", known)
-            if intact and (old_position, assigned, data) == (position, row.assigned, row.data):
-                continue
-            damaged += not intact
-            if data != row.data or not intact:
-                changed += intact
-                connection.execute("DELETE FROM cells WHERE key BETWEEN ? AND ?", (key << 24, (key << 24) | 0xFFFFFF))
-            reassign = reassign or assigned != row.assigned
-            _update_row(connection, (key, position, row.row_id, row.assigned, row.data))
-        if duplicates:
+            ingest.take(position, row)
+            if len(ingest.duplicates) >= _MOST_DUPLICATES:
+                break
+        if ingest.duplicates:
             raise RowsError(
-                "ids must be unique: " + "; ".join(duplicates),
+                "ids must be unique: " + "; ".join(ingest.duplicates),
                 where=name,
                 hint="choose another id column, or none: then a row's content identifies it",
             )
-        removed = old_count - seen.count(1)
-        if removed:
-            _remove_rows(connection, seen)
-        added = next_key - first_new
-        damaged += lost
-        if reassign or removed or damaged or 0 < added < count:
+        count = ingest.finish()
+        if reassign or ingest.reassigned or count.removed or count.damaged or 0 < count.added < count.rows:
             _drop_stale_cells(connection, members)
         # in the same transaction: without it nobody could tell whose the bytes of an assignment are
-        connection.execute(INSERTS["meta"], seal("meta", ("members", encode_json(list(members)))))
-    return IngestCount(count, added, changed, removed, damaged)
+        for key, value in (("members", list(members)), ("rows", count.rows)):
+            connection.execute(INSERTS["meta"], seal("meta", (key, encode_json(value))))
+    return count
+
+
+class _Ingest:
+    """One pass over the input, within the caller's transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._damaged = _drop_damaged_end(connection)
+        self._known, last = connection.execute("SELECT count(*), coalesce(max(key), 0) FROM rows").fetchone()
+        #: The first key that a new row gets.
+        self._first = self._next = last + 1
+        # cells of a row that was lost: the next row to get its key must not get them too
+        connection.execute("DELETE FROM cells WHERE key >= ?", (self._first << 24,))
+        #: By key of a row that was there before, 1 if the input still has it.
+        self._seen = bytearray(self._first)
+        self._rows = self._changed = 0
+        #: The assignment of a known row is another now.
+        self.reassigned = False
+        self.duplicates: list[str] = []
+
+    def take(self, position: int, row: NewRow) -> None:
+        """Store a row of the input, unless it is there as it should be."""
+        self._rows += 1
+        find = select("rows") + "WHERE row_id = ?"
+        known = self._connection.execute(find, (row.row_id,)).fetchone()
+        if known is None:
+            record = (self._next, position, row.row_id, row.assigned, row.data)
+            self._connection.execute(INSERTS["rows"], seal("rows", record))
+            self._next += 1
+            return
+        key, old_position, _, assigned, data, _ = known
+        if key >= self._first or self._seen[key]:
+            self.duplicates.append(f"{row.row_id!r} of {row.place} is that of row {old_position + 1} as well")
+            return
+        self._seen[key] = 1
+        intact = is_intact("rows", known)
+        if intact and (old_position, assigned, data) == (position, row.assigned, row.data):
+            return
+        self._damaged += not intact
+        if data != row.data or not intact:
+            self._changed += intact
+            self._connection.execute("DELETE FROM cells WHERE key BETWEEN ? AND ?", (key << 24, key << 24 | 0xFFFFFF))
+        self.reassigned = self.reassigned or assigned != row.assigned
+        _update_row(self._connection, (key, position, row.row_id, row.assigned, row.data))
+
+    def finish(self) -> IngestCount:
+        """Remove the rows that the input has no more."""
+        removed = self._known - self._seen.count(1)
+        if removed:
+            known = self._connection.execute("SELECT key FROM rows WHERE key < ?", (self._first,))
+            gone = [(key,) for (key,) in known if not self._seen[key]]
+            self._connection.executemany("DELETE FROM rows WHERE key = ?", gone)
+        return IngestCount(self._rows, self._next - self._first, self._changed, removed, self._damaged)
 
 
 def _update_row(connection: sqlite3.Connection, record: tuple[int, int, str, bytes, bytes]) -> None:
@@ -102,13 +125,6 @@ def _update_row(connection: sqlite3.Connection, record: tuple[int, int, str, byt
         "UPDATE rows SET position = ?, row_id = ?, assigned = ?, data = ?, checksum = ? WHERE key = ?",
         (*values, checksum, key),
     )
-
-
-def _remove_rows(connection: sqlite3.Connection, seen: bytearray) -> None:
-    """Remove the rows that the input has no more."""
-    known = connection.execute("SELECT key FROM rows WHERE key < ?", (len(seen),))
-    gone = [key for (key,) in known if not seen[key]]
-    connection.executemany("DELETE FROM rows WHERE key = ?", ((key,) for key in gone))
 
 
 def _drop_damaged_end(connection: sqlite3.Connection) -> int:

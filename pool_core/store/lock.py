@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -10,8 +11,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pool_core.errors import RunLockedError
+from pool_core.store.files import write_file
 
-__all__ = ["RunLock"]
+__all__ = ["RunLock", "find_owner"]
+
+#: Seconds that a lock is tried for: who only looks whether it is taken holds it for a moment.
+_PATIENCE = 0.2
 
 
 class RunLock:
@@ -20,29 +25,66 @@ class RunLock:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._owner = folder / "owner.json"
-        self._lock = FileLock(folder / "lock", timeout=0, mode=0o600, thread_local=False)
+        self._lock = FileLock(folder / "lock", timeout=_PATIENCE, mode=0o600, thread_local=False)
+        #: Of the lock's file, where it is shared.
+        self._shared: int | None = None
 
     def acquire(self) -> None:
         """Take the lock. Raises `RunLockedError`, which says who holds it."""
         try:
-            self._lock.acquire()
+            self._lock.acquire(poll_interval=_PATIENCE / 10)
         except Timeout as error:
+            owner = _describe_owner(self._owner)
             raise RunLockedError(
-                f"another process works on this run{self._describe_owner()}",
+                f"another process works on this run{f': {owner}' if owner else ''}",
                 where=str(self._folder),
                 hint="wait until it ends, stop it, or give this run another directory: --run-dir DIR",
             ) from error
-        self._owner.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), encoding="utf-8")
+        write_file(self._owner, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+
+    def share(self) -> bool:
+        """Keep others from taking the lock, in a directory that need not be writable.
+
+        Returns:
+            False where another process has taken it.
+        """
+        try:
+            descriptor = os.open(self._folder / "lock", os.O_RDONLY)
+        except FileNotFoundError:
+            return True  # nobody ever worked here, or only a copy is left
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return False
+        self._shared = descriptor
+        return True
 
     def release(self) -> None:
         """Give the lock back. May be called twice."""
+        if self._shared is not None:
+            os.close(self._shared)
+            self._shared = None
         if self._lock.is_locked:
             self._owner.unlink(missing_ok=True)
             self._lock.release()
 
-    def _describe_owner(self) -> str:
-        try:
-            owner = json.loads(self._owner.read_text(encoding="utf-8"))
-            return f": process {owner['pid']} on {owner['host']}"
-        except (OSError, ValueError, KeyError, TypeError):
-            return ""
+
+def find_owner(folder: Path) -> str | None:
+    """The process that works on the run in ``folder``, as text; None where there is none."""
+    owner = folder / "owner.json"
+    if not owner.exists():  # it is there while the lock is taken, and after a process was killed
+        return None
+    lock = RunLock(folder)
+    try:
+        return None if lock.share() else _describe_owner(owner) or "another process"
+    finally:
+        lock.release()
+
+
+def _describe_owner(path: Path) -> str:
+    try:
+        owner = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {owner['pid']} on {owner['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
 from pool_core.errors import StoreError
 from pool_core.interfaces.encoding import decode_json, encode_json
+from pool_core.store.faults import explain_errors, make_damage_error
 from pool_core.store.ingest import IngestCount, ingest_rows
 from pool_core.store.lock import RunLock
-from pool_core.store.migrations import check_version, create_tables, migrate
+from pool_core.store.opening import FILE, connect, open_for_reading, open_for_work
 from pool_core.store.records import CellRecord, KnownCell, NewRow, Spent, StoredRow
-from pool_core.store.sealing import INSERTS, seal, select
+from pool_core.store.reuse import FreeAnswers
+from pool_core.store.sealing import COLUMNS, INSERTS, Value, is_intact, seal, select
 from pool_core.store.writer import Writer
 
 __all__ = ["Store"]
 
-_FILE = "run.sqlite"
+_CANNOT_WRITE = "the run cannot be written"
+_CELL_COLUMNS = ", ".join(f"c.{name}" for name in (*COLUMNS["cells"], "checksum"))
 
 
 class Store:
     """The rows, answers and cells of one run.
 
     Make one with `open` (owns the directory) or `read` (reads, also while another process owns it).
+    Every record is held against its checksum when it is read. One that is damaged is never used: its
+    cell counts as not done, and `damaged` names it.
     """
 
     def __init__(self, folder: Path, connection: sqlite3.Connection, lock: RunLock | None) -> None:
@@ -34,7 +38,10 @@ class Store:
         self._connection = connection
         self._lock = lock
         self._frozen = 0
-        self.writer = Writer(lambda: _connect(folder / _FILE, writable=True), str(folder))
+        #: Table and key of each damaged record that was found.
+        self.damaged: set[tuple[str, int]] = set()
+        self._free_answers = FreeAnswers(connection, self._note_damage)
+        self.writer = Writer(lambda: connect(folder / FILE), str(folder))
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -42,44 +49,20 @@ class Store:
 
         Raises:
             RunLockedError: another process owns it.
-            StoreError: the folder cannot be written, or holds something else.
+            StoreError: the folder cannot be written, or holds something else, or a damaged file.
         """
-        path = folder / _FILE
-        lock = RunLock(folder)
         with ExitStack() as undo:
-            undo.callback(lock.release)
-            try:
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                lock.acquire()
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            except OSError as error:
-                raise StoreError(
-                    f"the run directory cannot be written: {error.strerror or error}",
-                    where=str(folder),
-                    hint="choose another one: --run-dir DIR",
-                ) from error
-            connection = _connect(path, writable=True)
-            undo.callback(connection.close)
-            _prepare(connection, path)
+            connection, lock = open_for_work(folder, undo)
             undo.pop_all()
         return cls(folder, connection, lock)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Open the run in ``folder`` for reading. Raises `StoreError` where there is none."""
-        path = folder / _FILE
-        nothing = StoreError("there is no run in this directory", where=str(folder), hint=f"it would hold a {_FILE}")
-        if not path.is_file():
-            raise nothing
+        """Open the run in ``folder`` for reading. Raises `StoreError` where there is none, or a damaged one."""
         with ExitStack() as undo:
-            connection = _connect(path, writable=False)
-            undo.callback(connection.close)
-            if _is_empty(connection, path):  # a process was killed before it had made the tables
-                raise nothing
-            with _explain_errors(path):
-                check_version(connection, path)
+            connection, lock = open_for_reading(folder, undo)
             undo.pop_all()
-        return cls(folder, connection, None)
+        return cls(folder, connection, lock)
 
     def __enter__(self) -> Self:
         return self
@@ -112,22 +95,46 @@ class Store:
                     if self._connection.in_transaction:
                         self._connection.execute("COMMIT")
 
+    def _read(self, statement: str, values: Any = ()) -> list[tuple[Any, ...]]:
+        with explain_errors("the store cannot be read", self.folder):
+            return self._connection.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction."""
+        with explain_errors(_CANNOT_WRITE, self.folder), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+
+    def _check(self, table: str, record: Sequence[Value]) -> bool:
+        """Whether a record is intact; one that is not is noted."""
+        intact = is_intact(table, record)
+        if not intact:
+            self._note_damage(table, record[0])
+        return intact
+
+    def _note_damage(self, table: str, key: Any) -> None:
+        self.damaged.add((table, key))
+
     # What the run is about
 
     def set_meta(self, name: str, value: Any) -> None:
         """Keep a plain value under ``name``."""
-        with self._connection:
-            self._connection.execute(INSERTS["meta"], seal("meta", (name, encode_json(value))))
+        with self._write() as connection:
+            connection.execute(INSERTS["meta"], seal("meta", (name, encode_json(value))))
 
     def get_meta(self, name: str) -> Any:
         """The value kept under ``name``, None where there is none."""
-        found = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return None if found is None else decode_json(found[0])
+        for record in self._read(select("meta") + "WHERE name = ?", (name,)):
+            if not is_intact("meta", record):
+                raise make_damage_error(f"what it keeps as {name!r}", self.folder)
+            return decode_json(record[1])
+        return None
 
     def register_members(self, stage: str, names: Sequence[str]) -> list[int]:
         """The lasting key of each member of a stage, given on first sight."""
-        found = dict(self._connection.execute("SELECT name, key FROM members WHERE stage = ?", (stage,)))
-        with self._connection:
+        found = dict(self._read("SELECT name, key FROM members WHERE stage = ?", (stage,)))
+        with self._write():
             for name in names:
                 if name not in found:
                     found[name] = self._insert_new("members", stage, name)
@@ -137,10 +144,9 @@ class Store:
         """The number of a fingerprint; None for one that is not known and so equals no other."""
         if fingerprint is None:
             return None
-        found = self._connection.execute("SELECT key FROM bases WHERE fingerprint = ?", (fingerprint,)).fetchone()
-        if found is not None:
-            return int(found[0])
-        with self._connection:
+        for (key,) in self._read("SELECT key FROM bases WHERE fingerprint = ?", (fingerprint,)):
+            return int(key)
+        with self._write():
             return self._insert_new("bases", fingerprint)
 
     def _insert_new(self, table: str, *values: str) -> int:
@@ -154,78 +160,99 @@ class Store:
     def ingest(self, rows: Iterable[NewRow], members: Sequence[int], name: str) -> IngestCount:
         """Make the rows equal to ``rows``; see `ingest_rows`. Raises `StoreError` where they cannot be written."""
         reassign = self.get_meta("members") != list(members)
-        try:
+        with explain_errors("the rows cannot be stored", self.folder):
             return ingest_rows(self._connection, rows, members, name=name, reassign=reassign)
-        except sqlite3.Error as error:
-            raise StoreError(
-                f"the rows cannot be stored: {error}",
-                where=str(self.folder),
-                hint="make room or mend the disk, then run the same command again",
-            ) from error
 
     def read_members(self) -> list[tuple[int, str]]:
         """Key and name of each member, in the order of the rows' assignments."""
-        names = dict(self._connection.execute("SELECT key, name FROM members"))
+        names = dict(self._read("SELECT key, name FROM members"))
         return [(key, names[key]) for key in self.get_meta("members") or ()]
 
     def count_assigned(self) -> Iterator[tuple[bytes, int]]:
         """Each assignment that occurs, and how many rows have it."""
-        yield from self._connection.execute("SELECT assigned, count(*) FROM rows GROUP BY assigned")
+        yield from self._read("SELECT assigned, count(*) FROM rows GROUP BY assigned")
 
     def read_rows(self, after: int = -1, limit: int = -1) -> list[StoredRow]:
-        """Rows in input order whose position is beyond ``after``."""
-        found = self._connection.execute(
-            "SELECT key, position, row_id, assigned, data FROM rows WHERE position > ? ORDER BY position LIMIT ?",
-            (after, limit),
-        )
-        return [StoredRow(*row) for row in found]
+        """Rows in input order whose position is beyond ``after``. Raises `StoreError` for a damaged one."""
+        found = self._read(select("rows") + "WHERE position > ? ORDER BY position LIMIT ?", (after, limit))
+        return [self._open_row(record) for record in found]
 
     def iterate_rows(self) -> Iterator[StoredRow]:
-        """All rows in input order, streaming. Where the store may be written meanwhile, see `freeze`."""
-        found = self._connection.execute("SELECT key, position, row_id, assigned, data FROM rows ORDER BY position")
-        return (StoredRow(*row) for row in found)
+        """All rows in input order, streaming. Where the store may be written meanwhile, see `freeze`.
+
+        Raises:
+            StoreError: a row is damaged or missing.
+        """
+        total = self.get_meta("rows")
+        count = 0
+        with explain_errors("the store cannot be read", self.folder):
+            for record in self._connection.execute(select("rows") + "ORDER BY position"):
+                row = self._open_row(record)
+                if row.position != count:
+                    break
+                count += 1
+                yield row
+        if total is not None and count != total:
+            raise make_damage_error(f"row {count + 1} of {total} is not there", self.folder)
 
     def find_row(self, row_id: str) -> StoredRow | None:
-        """The row with this id."""
-        found = self._connection.execute(
-            "SELECT key, position, row_id, assigned, data FROM rows WHERE row_id = ?", (row_id,)
-        ).fetchone()
-        return None if found is None else StoredRow(*found)
+        """The row with this id. Raises `StoreError` if it is damaged."""
+        for record in self._read(select("rows") + "WHERE row_id = ?", (row_id,)):
+            return self._open_row(record)
+        return None
+
+    def _open_row(self, record: tuple[Any, ...]) -> StoredRow:
+        if not self._check("rows", record):
+            raise StoreError(
+                f"the stored row {record[1] + 1} is damaged",
+                where=str(self.folder),
+                hint="run the recipe again: the row is read anew from the input, and stored answers are used",
+            )
+        return StoredRow(*record[:-1])
 
     # Cells and answers
 
     def has_cells(self, member: int) -> bool:
         """Whether any cell of ``member`` has an outcome."""
-        found = self._connection.execute("SELECT 1 FROM cells WHERE key >> 8 & 65535 = ? LIMIT 1", (member,))
-        return found.fetchone() is not None
+        return bool(self._read("SELECT 1 FROM cells WHERE key >> 8 & 65535 = ? LIMIT 1", (member,)))
 
     def read_known_cells(self, member: int, first: int, last: int) -> dict[int, KnownCell]:
         """The outcomes of ``member`` for the rows at positions ``first`` to ``last``, by cell key."""
-        found = self._connection.execute(
-            "SELECT c.key, c.status, c.cause, c.basis, c.answer FROM rows r JOIN cells c "
+        found = self._read(
+            f"SELECT {_CELL_COLUMNS} FROM rows r JOIN cells c "  # noqa: S608 - our own names
             "ON c.key BETWEEN (r.key << 24) + :first_cell AND (r.key << 24) + :first_cell + 255 "
             "WHERE r.position BETWEEN :first AND :last",
             {"first_cell": member << 8, "first": first, "last": last},
         )
-        return {key: KnownCell(*rest) for key, *rest in found}
+        known = {}
+        for record in found:
+            key, status, basis, answer, *_ = record
+            if self._check("cells", record):
+                known[key] = KnownCell(status, record[8], basis, answer)
+            else:
+                self._free_answers.release(key, basis, answer)
+        return known
 
     def read_cells(self, row: int) -> list[CellRecord]:
         """All outcomes of a row, in order of member and sample."""
-        found = self._connection.execute(
+        found = self._read(
             select("cells") + "WHERE key BETWEEN ? AND ? ORDER BY key", (row << 24, row << 24 | 0xFFFFFF)
         )
-        return [CellRecord(*cell[:-1]) for cell in found]
+        return [CellRecord(*cell[:-1]) for cell in found if self._check("cells", cell)]
 
-    def read_answer(self, key: int) -> bytes:
-        """The stored answer with this key."""
-        return bytes(self._connection.execute("SELECT body FROM answers WHERE key = ?", (key,)).fetchone()[0])
+    def read_answer(self, key: int) -> bytes | None:
+        """The stored answer with this key; None where it is damaged, or was given up for room."""
+        for record in self._read(select("answers") + "WHERE key = ?", (key,)):
+            return bytes(record[4]) or None if self._check("answers", record) else None
+        self._note_damage("answers", key)
+        return None
 
     def read_spent(self) -> dict[int, Spent]:
         """What was paid for over the run's whole life, by the key of the member that paid.
 
         Key 0 has the answers of which it is not known: files of version 1 do not say it.
         """
-        found = self._connection.execute(
+        found = self._read(
             "SELECT coalesce(member, 0), count(*), total(input_tokens), total(output_tokens), total(cost), "
             "sum(input_tokens IS NULL OR output_tokens IS NULL), sum(cost IS NULL) FROM answers GROUP BY 1"
         )
@@ -240,74 +267,10 @@ class Store:
         ``settled`` has the member and basis of each member of the plan: a cell of that member that
         rests on that basis keeps its answer.
         """
-        execute = self._connection.execute
-        execute("DROP TABLE IF EXISTS temp.free_answers")
-        execute("CREATE TEMP TABLE IF NOT EXISTS settled (member INTEGER, basis INTEGER)")
-        execute("DELETE FROM settled")
-        self._connection.executemany("INSERT INTO settled VALUES (?, ?)", settled)
-        execute(
-            "CREATE TEMP TABLE free_answers AS SELECT request, key FROM answers WHERE key NOT IN (SELECT answer "
-            "FROM cells c JOIN settled s ON s.member = (c.key >> 8 & 65535) AND s.basis = c.basis "
-            "WHERE answer IS NOT NULL UNION ALL SELECT answer FROM withdrawn)"
-        )
-        execute("CREATE INDEX temp.free_by_request ON free_answers (request)")
-        return int(execute("SELECT count(*) FROM free_answers").fetchone()[0])
+        with explain_errors("the store cannot be read", self.folder):
+            return self._free_answers.gather(settled)
 
     def take_answer(self, request: bytes, preferred: int | None) -> tuple[int, bytes] | None:
         """A gathered answer to ``request`` and its key; each is taken once, the cell's own one first."""
-        found = self._connection.execute(
-            "SELECT rowid, key FROM free_answers WHERE request = ? ORDER BY key = ? DESC, key LIMIT 1",
-            (request, preferred or 0),
-        ).fetchone()
-        if found is None:
-            return None
-        rowid, key = found
-        self._connection.execute("DELETE FROM free_answers WHERE rowid = ?", (rowid,))
-        return key, self.read_answer(key)
-
-
-def _connect(path: Path, *, writable: bool) -> sqlite3.Connection:
-    mode = "rw" if writable else "ro"
-    with ExitStack() as undo, _explain_errors(path):
-        connection = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            timeout=30,
-            check_same_thread=False,
-        )
-        undo.callback(connection.close)
-        connection.text_factory = _decode_text
-        if writable:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA temp_store = MEMORY")
-        undo.pop_all()
-    return connection
-
-
-def _decode_text(data: bytes) -> str:
-    """Text of a file whose bytes may have changed: what is no UTF-8 fails its checksum, not the whole query."""
-    return data.decode("utf-8", "surrogateescape")
-
-
-@contextmanager
-def _explain_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StoreError(f"the store cannot be opened: {error}", where=str(path)) from error
-
-
-def _is_empty(connection: sqlite3.Connection, path: Path) -> bool:
-    with _explain_errors(path), closing(connection.execute("SELECT count(*) FROM sqlite_schema")) as cursor:
-        return bool(cursor.fetchone()[0] == 0)
-
-
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    with _explain_errors(path):
-        with connection:
-            connection.execute("BEGIN IMMEDIATE")
-            if _is_empty(connection, path):
-                create_tables(connection)
-        migrate(connection, path)
+        with explain_errors("the store cannot be read", self.folder):
+            return self._free_answers.take(request, preferred)

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TypeAlias
 
 from pool_core.errors import StoreError
+from pool_core.store.faults import suggest_cure
 from pool_core.store.records import CellRecord, NewAnswer
 from pool_core.store.sealing import INSERTS, seal
 
@@ -73,7 +74,7 @@ class Writer:
             raise StoreError(
                 f"the run cannot be written: {self._error}; {self.pending} outcomes are unsaved",
                 where=self._where,
-                hint="make room or mend the disk, then run the same command again: what was committed is kept",
+                hint=suggest_cure(self._error, self._where),
             ) from self._error
 
     def close(self) -> None:
@@ -97,7 +98,9 @@ class Writer:
                 self._on_commit()
 
     def _commit_groups(self, connection: sqlite3.Connection) -> None:
-        next_answer: int = connection.execute("SELECT coalesce(max(key), 0) + 1 FROM answers").fetchone()[0]
+        # keys that damage has made too large or too small do not count
+        last = "SELECT coalesce(max(key), 0) FROM answers WHERE key BETWEEN 1 AND 1 << 62"
+        next_answer: int = connection.execute(last).fetchone()[0] + 1
         ended = False
         while not ended:
             group, ended = self._gather()

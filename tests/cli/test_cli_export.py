@@ -44,7 +44,7 @@ def test_without_options_it_writes_what_the_run_wrote(pool, finished, tmp_path):
 
 def test_json_says_what_was_written(pool, finished, tmp_path):
     done = pool("export", finished, "--json", "-o", "new.json")
-    assert done.json == {"version": 1, "output": f"{tmp_path}/new.json", "records": 3}
+    assert done.json == {"version": 1, "output": f"{tmp_path}/new.json", "records": 3, "damaged": 0}
 
 
 def test_the_nested_layout(pool, finished, tmp_path):

@@ -49,7 +49,8 @@ def test_nobody_else_may_look_into_a_run(tmp_path, make):
             files = {path.name: read_mode(path) for path in folder.iterdir()}
     finally:
         os.umask(before)
-    assert {name: mode for name, mode in files.items() if name != "owner.json"} == {
+    assert files == {
+        "owner.json": 0o600,
         "run.sqlite": 0o600,
         "run.sqlite-wal": 0o600,
         "run.sqlite-shm": 0o600,
@@ -97,7 +98,10 @@ def test_what_is_no_database_is_refused_and_left_alone(tmp_path, opener):
     (tmp_path / "run.sqlite").write_bytes(b"something else " * 100)
     with pytest.raises(StoreError) as error:
         opener(tmp_path)
-    assert str(error.value) == f"{tmp_path / 'run.sqlite'}: the store cannot be opened: file is not a database"
+    assert str(error.value) == (
+        f"{tmp_path / 'run.sqlite'}: the store cannot be opened: file is not a database\n"
+        f"  see what is left of it with: pool repair {tmp_path}"
+    )
     assert (tmp_path / "run.sqlite").read_bytes() == b"something else " * 100
     assert not (tmp_path / "owner.json").exists()
 
@@ -147,7 +151,7 @@ def test_reading_writes_nothing_and_needs_no_lock(tmp_path, store, make):
     with Store.read(store.folder) as reader:
         assert reader.find_row("a") == StoredRow(1, 0, "a", b"\1", b"{}")
         assert reader.find_row("b") is None
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        with pytest.raises(StoreError, match="the run cannot be written: attempt to write a readonly database"):
             reader.set_meta("x", 1)
 
 
