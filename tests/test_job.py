@@ -385,6 +385,7 @@ def test_plan_and_report_say_what_ran(world):
     assert report["members"][0] == {
         "name": "a", "cells": 4, "ok": 3, "failed": {"bad_request": 1}, "pending": 0, "reused": 0,
         "requests": 4, "retries": 0, "input_tokens": 3, "output_tokens": 3, "stopped": "",
+        "cost": None,
     }  # fmt: skip
 
 
