@@ -13,7 +13,7 @@ from pool_core.errors import StoreError
 from pool_core.interfaces.encoding import decode_json, encode_json
 from pool_core.store.ingest import IngestCount, ingest_rows
 from pool_core.store.lock import RunLock
-from pool_core.store.records import CellRecord, KnownCell, NewRow, StoredRow
+from pool_core.store.records import CellRecord, KnownCell, Measured, NewRow, StoredRow
 from pool_core.store.schema import SCHEMA, SCHEMA_VERSION
 from pool_core.store.writer import Writer
 
@@ -62,6 +62,15 @@ class Store:
             _prepare(connection, path)
             undo.pop_all()
         return cls(folder, connection, lock)
+
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Whether there is a run in ``folder``."""
+        path = folder / _FILE
+        if not path.is_file():
+            return False
+        with closing(_connect(path, writable=False)) as connection:
+            return not _is_empty(connection, path)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -185,6 +194,18 @@ class Store:
         return None if found is None else StoredRow(*found)
 
     # Cells and answers
+
+    def measure_answers(self) -> dict[str, Measured]:
+        """What the answers that cells hold were like, by the name of the member."""
+        found = self._connection.execute(
+            "SELECT m.name, count(*), avg(a.seconds), count(c.output_tokens), total(c.output_tokens), "
+            "total(1.0 * c.output_tokens * c.output_tokens) FROM cells c JOIN answers a ON a.key = c.answer "
+            "JOIN members m ON m.key = (c.key >> 8 & 65535) GROUP BY m.name"
+        )
+        return {
+            name: Measured(answers, seconds, told, total / max(told, 1), squares / max(told, 1))
+            for name, answers, seconds, told, total, squares in found
+        }
 
     def has_cells(self, member: int) -> bool:
         """Whether any cell of ``member`` has an outcome."""
