@@ -180,14 +180,14 @@ def predict_output(requests: int, most: int | None, measured: Measured | None) -
     """The tokens of so many answers, at least and at most.
 
     Without measured ones, from none at all to as many as each may have. Else what 95 % of such sums
-    are within: 1.96 standard errors of the prediction of a sum around ``requests`` times the mean.
+    are within: the prediction interval of a sum, with Student's t, which 1.96 + 2.4 / (n - 1) is close to.
     """
     longest = None if most is None else float(requests * most)
     if measured is None:
         return 0.0, longest if requests else 0.0
     mean, answers = measured.output_tokens, measured.told
     variance = max(0.0, measured.output_squares - mean**2) * answers / (answers - 1)
-    spread = 1.96 * sqrt(variance * requests * (1 + requests / answers))
+    spread = (1.96 + 2.4 / (answers - 1)) * sqrt(variance * requests * (1 + requests / answers))
     high = requests * mean + spread
     if longest is not None:  # it may have been lowered since
         high = min(high, longest)
