@@ -106,6 +106,7 @@ _KINDS = {
 _ACTION_WORDS = {
     Action.RETRY: "waits and asks again, up to `limits: {attempts: ...}` requests",
     Action.WAIT: "pauses the quota as long as the server asks and asks again, within `limits: {max_wait: ...}`",
+    Action.REASK: "keeps the answer; asks again as far as `reask:` allows, once where the answer is empty",
     Action.FAIL: "the cell fails",
     Action.STOP_MEMBER: "the cell fails and the member is stopped; the other members go on",
 }

@@ -33,7 +33,7 @@ from pool_core.report.summary import RunSummary, summarize_run
 from pool_core.store.files import write_file
 from pool_core.store.store import Store
 
-__all__ = ["Watch", "choose_run_dir", "export", "run_plan"]
+__all__ = ["Watch", "choose_run_dir", "export", "refuse_incompatible", "run_plan"]
 
 #: Shows or steers a running engine: entered before it starts, left when it has ended.
 Watch: TypeAlias = Callable[[Engine], AbstractAsyncContextManager[None]]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 import pool_core
-from pool_core.cli import check, contract, export, plugins, schema, show
+from pool_core.cli import check, contract, estimate, export, plugins, schema, show
 from pool_core.cli import run as run_command
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 app.command("run")(run_command.run)
 app.command("check")(check.check)
+app.command("estimate")(estimate.estimate)
 app.command("show")(show.show)
 app.command("export")(export.export)
 app.command("schema")(schema.schema)

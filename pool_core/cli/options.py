@@ -24,6 +24,7 @@ __all__ = [
     "RecipeArgument",
     "RowsOption",
     "RunArgument",
+    "RunDirOption",
     "format_json",
     "keep_options",
     "load_recipe_and_registry",
@@ -42,6 +43,15 @@ RowsOption = Annotated[
     Path | None, typer.Option("--rows", metavar="FILE", help="Other input rows than the recipe's.", show_default=False)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+RunDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--run-dir",
+        metavar="DIR",
+        help="Where the run is kept; by default runs/NAME beside the recipe.",
+        show_default=False,
+    ),
+]
 BlockOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -17,6 +17,7 @@ from pool_core.cli.options import (
     PluginsOption,
     RecipeArgument,
     RowsOption,
+    RunDirOption,
     load_recipe_and_registry,
     make_console,
     override_files,
@@ -33,15 +34,7 @@ __all__ = ["run"]
 
 def run(
     recipe: RecipeArgument,
-    run_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--run-dir",
-            metavar="DIR",
-            help="Where the run is kept; by default runs/NAME beside the recipe.",
-            show_default=False,
-        ),
-    ] = None,
+    run_dir: RunDirOption = None,
     rows: RowsOption = None,
     output: Annotated[
         Path | None,

@@ -15,7 +15,16 @@ from pool_core.store.lock import RunLock
 from pool_core.store.migrations import check_version, create_tables, migrate
 from pool_core.store.sealing import is_intact, select
 
-__all__ = ["CHECKED_SIZE", "FILE", "check_structure", "connect", "find_damage", "open_for_reading", "open_for_work"]
+__all__ = [
+    "CHECKED_SIZE",
+    "FILE",
+    "check_structure",
+    "connect",
+    "find_damage",
+    "holds_run",
+    "open_for_reading",
+    "open_for_work",
+]
 
 #: The file of a run. The names of SQLite's own files beside it begin with it.
 FILE = "run.sqlite"
@@ -82,6 +91,15 @@ def open_for_reading(folder: Path, undo: ExitStack) -> tuple[sqlite3.Connection,
         check_version(connection, path)
     _check(connection, folder)
     return connection, lock
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether there is a run in ``folder``. Raises `StoreError` where that cannot be read."""
+    path = folder / FILE
+    if not path.is_file():
+        return False
+    with ExitStack() as undo, explain_errors(_CANNOT_OPEN, folder, path):
+        return not _is_empty(_connect_for_reading(path, undo)[0])
 
 
 def connect(path: Path, mode: str = "rw") -> sqlite3.Connection:

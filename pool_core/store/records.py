@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["CellRecord", "KnownCell", "NewAnswer", "NewRow", "Spent", "StoredRow"]
+__all__ = ["CellRecord", "KnownCell", "Measured", "NewAnswer", "NewRow", "Spent", "StoredRow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +83,15 @@ class KnownCell(NamedTuple):
     cause: str
     basis: int | None
     answer: int | None
+
+
+class Measured(NamedTuple):
+    """What the stored answers of a member were like."""
+
+    answers: int
+    #: Mean seconds from the request to the answer.
+    seconds: float
+    #: Of the answers that say how many tokens they have: their number, and the mean and mean square of the tokens.
+    told: int
+    output_tokens: float
+    output_squares: float

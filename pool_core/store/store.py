@@ -13,8 +13,8 @@ from pool_core.interfaces.encoding import decode_json, encode_json
 from pool_core.store.faults import explain_errors, make_damage_error
 from pool_core.store.ingest import IngestCount, ingest_rows
 from pool_core.store.lock import RunLock
-from pool_core.store.opening import FILE, connect, open_for_reading, open_for_work
-from pool_core.store.records import CellRecord, KnownCell, NewRow, Spent, StoredRow
+from pool_core.store.opening import FILE, connect, holds_run, open_for_reading, open_for_work
+from pool_core.store.records import CellRecord, KnownCell, Measured, NewRow, Spent, StoredRow
 from pool_core.store.reuse import FreeAnswers
 from pool_core.store.sealing import COLUMNS, INSERTS, Value, is_intact, seal, select
 from pool_core.store.writer import Writer
@@ -55,6 +55,11 @@ class Store:
             connection, lock = open_for_work(folder, undo)
             undo.pop_all()
         return cls(folder, connection, lock)
+
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Whether there is a run in ``folder``."""
+        return holds_run(folder)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -211,6 +216,18 @@ class Store:
         return StoredRow(*record[:-1])
 
     # Cells and answers
+
+    def measure_answers(self) -> dict[str, Measured]:
+        """What the answers that cells hold were like, by the name of the member."""
+        found = self._read(
+            "SELECT m.name, count(*), avg(a.seconds), count(c.output_tokens), total(c.output_tokens), "
+            "total(1.0 * c.output_tokens * c.output_tokens) FROM cells c JOIN answers a ON a.key = c.answer "
+            "JOIN members m ON m.key = (c.key >> 8 & 65535) GROUP BY m.name"
+        )
+        return {
+            name: Measured(answers, seconds, told, total / max(told, 1), squares / max(told, 1))
+            for name, answers, seconds, told, total, squares in found
+        }
 
     def has_cells(self, member: int) -> bool:
         """Whether any cell of ``member`` has an outcome."""

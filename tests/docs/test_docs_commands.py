@@ -74,6 +74,7 @@ def assert_shows(shown, printed):
     [
         pytest.param("README.md", marks=NEEDED),
         pytest.param("docs/index.md", marks=NEEDED),
+        pytest.param("docs/budget.md", marks=NEEDED),
         pytest.param("docs/contract.md", marks=NEEDED),
         pytest.param("docs/layouts.md", marks=NEEDED_SENTIMENT),
         pytest.param("docs/plugins.md", marks=NEEDED_SENTIMENT),
@@ -96,7 +97,7 @@ def test_the_commands_of_a_page_do_what_it_says(page, folder):
 
 
 def test_no_other_page_has_commands():
-    tried = {"README.md", "docs/index.md", "docs/contract.md", "docs/layouts.md", "docs/plugins.md"}
+    tried = {"README.md", "docs/index.md", "docs/budget.md", "docs/contract.md", "docs/layouts.md", "docs/plugins.md"}
     pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
     for page in sorted(pages - tried):
         assert [block for block in read_blocks(page) if block.kind == "sh" or block.note.startswith("shows:")] == []
@@ -135,7 +136,9 @@ def test_no_other_page_has_python_blocks():
             assert [block for block in read_blocks(path.relative_to(ROOT)) if block.kind == "python"] == [], path.name
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/contract.md", "docs/recipe.md", "docs/formats.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/budget.md", "docs/contract.md", "docs/recipe.md", "docs/formats.md"]
+)
 def test_the_yaml_of_a_page_is_what_recipes_may_say(page):
     blocks = [block.text for block in read_blocks(page) if block.kind == "yaml"]
     assert blocks

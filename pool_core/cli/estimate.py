@@ -1,0 +1,69 @@
+"""``pool estimate``: the tokens, the money and the time that a run would take. Sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pool_core.cli.options import (
+    BlockOption,
+    JsonOption,
+    PluginsOption,
+    RecipeArgument,
+    RowsOption,
+    RunDirOption,
+    load_recipe_and_registry,
+    make_console,
+    override_files,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["estimate"]
+
+#: Rows between two signs of life on a terminal.
+_SIGN = 1000
+
+
+def estimate(
+    recipe: RecipeArgument,
+    run_dir: RunDirOption = None,
+    rows: RowsOption = None,
+    json: JsonOption = False,
+    plugins: PluginsOption = None,
+    block: BlockOption = None,
+) -> None:
+    """Estimate the tokens, the money and the time of a run. Makes every prompt and sends none."""
+    from pool_core.job import choose_run_dir, refuse_incompatible
+    from pool_core.plan.build import make_plan
+    from pool_core.report.estimate import estimate_run
+    from pool_core.report.estimate_table import print_estimate
+
+    loaded, source, registry = load_recipe_and_registry(recipe, plugins, block)
+    plan = make_plan(override_files(loaded, rows, None), registry, source)
+    refuse_incompatible(plan)
+    folder = run_dir or choose_run_dir(recipe)
+    with _show_rows(make_console(stderr=True)) as watch:
+        estimated = estimate_run(plan, folder, watch=watch)
+    if json:
+        print_json(estimated.to_dict())
+    else:
+        print_estimate(make_console(), estimated, folder)
+
+
+@contextmanager
+def _show_rows(console: Console) -> Iterator[Callable[[int], None] | None]:
+    """Show how many rows were looked at, on a terminal: a million take a while."""
+    if not console.is_terminal:
+        yield None
+        return
+    with console.status("") as status:
+
+        def show(rows: int) -> None:
+            if rows % _SIGN == 0:
+                status.update(f"{rows:,} rows")
+
+        yield show
