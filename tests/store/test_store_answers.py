@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pool_core.store.records import Measured
 from pool_core.store.store import Store
 
 
@@ -103,3 +104,37 @@ def test_no_answer_is_lost_and_none_is_given_twice(tmp_path_factory, make, store
             found = store.take_answer(request, preferred)
             assert found == (None if expected is None else (expected, b"%d" % expected))
             left = [(number, known) for number, known in left if number != expected]
+
+
+# What answers were like
+
+
+def test_answers_are_measured_by_the_member_whose_cells_hold_them(store, make):
+    ann, bob, _ = store.register_members("pool", ["ann", "bob", "cyd"])
+    lengths = {1: 4, 2: 8, 3: None}
+    make.save(
+        store,
+        *((make.cell(row, ann)._replace(output_tokens=tokens), make.answer(b"k")) for row, tokens in lengths.items()),
+        (make.cell(1, bob), make.answer(b"k")._replace(seconds=2.5)),
+        make.cell(2, bob, status="failed"),
+    )
+    assert store.measure_answers() == {
+        "ann": Measured(answers=3, seconds=0.5, told=2, output_tokens=6.0, output_squares=40.0),
+        "bob": Measured(answers=1, seconds=2.5, told=1, output_tokens=4.0, output_squares=16.0),
+    }
+
+
+def test_without_answers_there_is_nothing_to_measure(store, make):
+    make.save(store, make.cell(1, 1, status="failed"))
+    assert store.measure_answers() == {}
+
+
+# Where a run is
+
+
+def test_where_a_run_is(tmp_path, store):
+    assert Store.exists(tmp_path / "run")
+    assert not Store.exists(tmp_path)
+    assert not Store.exists(tmp_path / "nowhere")
+    (tmp_path / "run.sqlite").write_bytes(b"")  # a process was killed before it had made the tables
+    assert not Store.exists(tmp_path)
