@@ -135,6 +135,9 @@ class Engine:
             finally:
                 problems = await asyncio.gather(*map(_close, backends.values()))
                 self.notes += filter(None, problems)
+                if self._account is not None and self._account.estimated:
+                    calls = f"{self._account.estimated:,} calls did not say what they used"
+                    self.notes.append(f"{calls}; the budget counts them as estimated")
 
     def _make_lanes(self, works: Sequence[WorkList], room: asyncio.Event) -> list[Lane]:
         quotas = make_quotas(self.plan.members, self.backends)

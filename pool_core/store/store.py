@@ -218,11 +218,11 @@ class Store:
     # Cells and answers
 
     def measure_answers(self) -> dict[str, Measured]:
-        """What the answers that cells hold were like, by the name of the member."""
+        """What the answers were like that each member has paid for, by its name."""
         found = self._read(
-            "SELECT m.name, count(*), avg(a.seconds), count(c.output_tokens), total(c.output_tokens), "
-            "total(1.0 * c.output_tokens * c.output_tokens) FROM cells c JOIN answers a ON a.key = c.answer "
-            "JOIN members m ON m.key = (c.key >> 8 & 65535) GROUP BY m.name"
+            "SELECT m.name, count(*), avg(a.seconds), count(a.output_tokens), total(a.output_tokens), "
+            "total(1.0 * a.output_tokens * a.output_tokens) FROM answers a JOIN members m ON m.key = a.member "
+            "GROUP BY m.name"
         )
         return {
             name: Measured(answers, seconds, told, total / max(told, 1), squares / max(told, 1))

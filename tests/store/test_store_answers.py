@@ -109,13 +109,16 @@ def test_no_answer_is_lost_and_none_is_given_twice(tmp_path_factory, make, store
 # What answers were like
 
 
-def test_answers_are_measured_by_the_member_whose_cells_hold_them(store, make):
+def test_answers_are_measured_by_the_member_that_paid(store, make):
     ann, bob, _ = store.register_members("pool", ["ann", "bob", "cyd"])
     lengths = {1: 4, 2: 8, 3: None}
     make.save(
         store,
-        *((make.cell(row, ann)._replace(output_tokens=tokens), make.answer(b"k")) for row, tokens in lengths.items()),
-        (make.cell(1, bob), make.answer(b"k")._replace(seconds=2.5)),
+        *(
+            (make.cell(row, ann), make.answer(b"k")._replace(member=ann, output_tokens=tokens))
+            for row, tokens in lengths.items()
+        ),
+        (make.cell(1, bob), make.answer(b"k")._replace(member=bob, seconds=2.5, output_tokens=4)),
         make.cell(2, bob, status="failed"),
     )
     assert store.measure_answers() == {
