@@ -31,6 +31,7 @@ from pool_core.interfaces.policy import PolicySpec
 from pool_core.interfaces.values import Cause
 from pool_core.recipe.models import FindingRules, Limits, Member, Output, Plugins, PoolSpec, Recipe, Rows, Sampling, Use
 from pool_core.registry import Entry, Registry
+from pool_core.testing.faults import FAULTS
 
 FOLDER = Path(__file__).parent / "reference"
 PLUGINS = ("standard", "replay", "openai")
@@ -86,7 +87,8 @@ _ACTION_WORDS = {
 
 def make_core_pages() -> dict[str, str]:
     """The pages on what the core defines, by file name."""
-    return {"recipe.md": _make_recipe(), "hooks.md": _make_hooks(), "causes.md": _make_causes()}
+    pages = {"recipe.md": _make_recipe(), "hooks.md": _make_hooks(), "causes.md": _make_causes()}
+    return pages | {"faults.md": _make_faults()}
 
 
 def make_plugin_pages() -> dict[str, str]:
@@ -158,6 +160,29 @@ def _make_causes() -> str:
         "",
         "`budget` and `cancelled` are reserved: nothing gives them yet.",
     ]
+    return _finish(lines)
+
+
+def _make_faults() -> str:
+    lines = [
+        "# Reference: faults",
+        "",
+        "What the server of `pool_core.testing` can do to a backend, by name: `FAULTS` of `pool_core.testing.faults`.",
+        "[Testing a plugin](../testing.md) shows how to fire them. Where no cause is given, the reply is an answer:",
+        "what it is worth is for the pool to say.",
+        "",
+        "| fault | what the server does | cause | a backend says as well |",
+        "|---|---|---|---|",
+    ]
+    for fault in FAULTS.values():
+        more = [
+            "" if fault.retry_after is None else f"`retry_after={fault.retry_after:g}`",
+            "" if fault.pause is None else f"`pause({fault.pause:g})`",
+            "`stops_member`" if fault.stops_member else "",
+            "`maybe_billed`" if fault.maybe_billed else "",
+        ]
+        cause = f"`{fault.cause}`" if fault.cause else ""
+        lines += [f"| `{fault.name}` | {fault.what} | {cause} | {', '.join(filter(None, more))} |"]
     return _finish(lines)
 
 
@@ -234,7 +259,7 @@ def _make_openai_tables() -> list[str]:
             for row in BREAKAGES
         ),
         "| the reply has not begun within `first_byte_timeout` | `timeout` | yes |",
-        "| the reply is not JSON: cut off, invalid UTF-8, `NaN`, a web page, empty, too deep | `bad_reply` | yes |",
+        "| the reply is not JSON: cut off, invalid UTF-8, a web page, empty, too deep | `bad_reply` | yes |",
         "| the reply has no choices | `bad_reply` | yes |",
         "| the reply has more than `max_answer_bytes` | `bad_request` | yes |",
         "",
@@ -256,7 +281,8 @@ def _make_openai_tables() -> list[str]:
         "",
         "Of several choices the first of the lowest index is taken. Usage that is missing, negative or no number is",
         "not known, and never 0. Refusal, reasoning and tool calls are kept beside the text; content in parts is",
-        "joined.",
+        "joined. `NaN`, `Infinity` and numbers of thousands of digits are read as null: beside an answer they are no",
+        "reason to lose it.",
     ]
 
 

@@ -183,7 +183,8 @@ def _read_count(value: Any) -> int | None:
 def _read_loosely(body: bytes, failures: Failures) -> _Reply:
     """Read what the fast way cannot: halves of surrogate pairs, content in parts, fields of wrong types."""
     try:
-        tree = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_float=_read_float)
+        text = body.decode("utf-8-sig")
+        tree = json.loads(text, parse_constant=_drop_constant, parse_float=_read_float, parse_int=_read_int)
     except (ValueError, RecursionError):
         raise failures.of_unreadable_body(body) from None
     if not isinstance(tree, dict):
@@ -230,11 +231,19 @@ def _keep(kind: type[T], value: Any) -> T | None:
     return value if isinstance(value, kind) else None
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def _drop_constant(name: str) -> None:
+    """Nothing for ``NaN`` and ``Infinity``: they are no JSON, but beside an answer they are no reason to lose it."""
 
 
 def _read_float(text: str) -> float | None:
     """A number, None where it is beyond all floats: JSON could not hold it when written again."""
     value = float(text)
     return value if math.isfinite(value) else None
+
+
+def _read_int(text: str) -> int | None:
+    """A number, None where it has more digits than Python reads."""
+    try:
+        return int(text)
+    except ValueError:
+        return None
