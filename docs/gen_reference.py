@@ -47,6 +47,7 @@ from pool_core.recipe.models import (
     Use,
 )
 from pool_core.registry import Entry, Registry
+from pool_core.testing.faults import FAULTS
 
 FOLDER = Path(__file__).parent / "reference"
 PLUGINS = ("standard", "replay", "openai")
@@ -114,13 +115,15 @@ _ACTION_WORDS = {
 
 def make_core_pages() -> dict[str, str]:
     """The pages on what the core defines, by file name."""
-    return {"recipe.md": _make_recipe(), "hooks.md": _make_hooks(), "causes.md": _make_causes()}
+    pages = {"recipe.md": _make_recipe(), "hooks.md": _make_hooks(), "causes.md": _make_causes()}
+    return pages | {"faults.md": _make_faults()}
 
 
 def make_plugin_pages() -> dict[str, str]:
     """One page on the configurations of each first-party plugin, by file name."""
     registry = Registry.discover()
-    return {f"plugin-{name}.md": _make_plugin(registry, name) for name in PLUGINS}
+    more = {"openai": _make_openai_tables()}
+    return {f"plugin-{name}.md": _make_plugin(registry, name, more.get(name, [])) for name in PLUGINS}
 
 
 def _make_recipe() -> str:
@@ -188,7 +191,30 @@ def _make_causes() -> str:
     return _finish(lines)
 
 
-def _make_plugin(registry: Registry, name: str) -> str:
+def _make_faults() -> str:
+    lines = [
+        "# Reference: faults",
+        "",
+        "What the server of `pool_core.testing` can do to a backend, by name: `FAULTS` of `pool_core.testing.faults`.",
+        "[Testing a plugin](../testing.md) shows how to fire them. Where no cause is given, the reply is an answer:",
+        "what it is worth is for the pool to say.",
+        "",
+        "| fault | what the server does | cause | a backend says as well |",
+        "|---|---|---|---|",
+    ]
+    for fault in FAULTS.values():
+        more = [
+            "" if fault.retry_after is None else f"`retry_after={fault.retry_after:g}`",
+            "" if fault.pause is None else f"`pause({fault.pause:g})`",
+            "`stops_member`" if fault.stops_member else "",
+            "`maybe_billed`" if fault.maybe_billed else "",
+        ]
+        cause = f"`{fault.cause}`" if fault.cause else ""
+        lines += [f"| `{fault.name}` | {fault.what} | {cause} | {', '.join(filter(None, more))} |"]
+    return _finish(lines)
+
+
+def _make_plugin(registry: Registry, name: str, more: list[str]) -> str:
     lines = [
         f"# Reference: pool-{name}",
         "",
@@ -201,7 +227,91 @@ def _make_plugin(registry: Registry, name: str) -> str:
             lines += ["", f"## {title}"]
         for entry in entries:
             lines += ["", *_make_entry(registry, entry)]
-    return _finish(lines)
+    return _finish([*lines, *more])
+
+
+def _make_openai_tables() -> list[str]:
+    """What each reply and each broken call means to the backend ``openai``."""
+    from pool_openai.breakages import BREAKAGES  # noqa: PLC0415 - a plugin
+    from pool_openai.causes import CODES, FINISH_REASONS, PHRASES, STATUSES, Verdict  # noqa: PLC0415 - a plugin
+
+    def write(verdict: Verdict) -> str:
+        return f"`{verdict.cause}`" + (", and the member is stopped" if verdict.stops_member else "")
+
+    statuses = [("3xx", Verdict(Cause.BAD_REQUEST, stops_member=True)), *STATUSES.items()]
+    statuses += [("other 4xx", Verdict(Cause.BAD_REQUEST)), ("other 5xx", Verdict(Cause.SERVER))]
+    codes: dict[Verdict, list[str]] = {}
+    for code, verdict in CODES.items():
+        codes.setdefault(verdict, []).append(f"`{code}`")
+    reasons: dict[str, list[str]] = {}
+    for theirs, ours in FINISH_REASONS.items():
+        reasons.setdefault(ours, []).append(f"`{theirs}`")
+    return [
+        "",
+        "## What goes wrong, and what it means",
+        "",
+        "[Causes](causes.md) says what the engine does with each cause. *May be billed* means that the server has",
+        "worked on the call, though no answer came: it is sent again once at most.",
+        "",
+        "### Statuses",
+        "",
+        "| status | cause |",
+        "|---|---|",
+        *(f"| {status} | {write(verdict)} |" for status, verdict in statuses),
+        "",
+        "A 400 or 422 that names a field of the request other than the prompt and the seed (`param`, or `loc`) stops",
+        "the member: that field is sent with every row. Redirects are never followed.",
+        "",
+        "### Codes and types of providers' errors",
+        "",
+        "They know better than the status; only a 413 is always `context_length`. They count as well where a reply",
+        "with status 200 holds an error. Such an error without a known code has the cause of the status that it",
+        "names, else `server`.",
+        "",
+        "| codes | cause |",
+        "|---|---|",
+        *(f"| {', '.join(words)} | {write(verdict)} |" for verdict, words in codes.items()),
+        "",
+        "Some servers only say it in the message of a 400 or 422:",
+        "",
+        "| message | said by | cause |",
+        "|---|---|---|",
+        *(f"| <code>{html.escape(text)}</code> | {who} | {write(row)} |" for text, (row, who) in PHRASES.items()),
+        "",
+        "### Connections, and replies that cannot be read",
+        "",
+        "| what happens | cause | may be billed |",
+        "|---|---|---|",
+        *(
+            f"| {row.when} | {write(Verdict(row.cause, row.stops_member))} | {'yes' if row.maybe_billed else ''} |"
+            for row in BREAKAGES
+        ),
+        "| the reply has not begun within `first_byte_timeout` | `timeout` | yes |",
+        "| the reply is not JSON: cut off, invalid UTF-8, a web page, empty, too deep | `bad_reply` | yes |",
+        "| the reply has no choices | `bad_reply` | yes |",
+        "| the reply has more than `max_answer_bytes` | `bad_request` | yes |",
+        "",
+        "### Waits",
+        "",
+        "`retry-after-ms` comes first, then `Retry-After` in seconds or as a date, held against the reply's own",
+        "`Date`. What is negative, not finite, no number or there twice says nothing. Where",
+        "`x-ratelimit-remaining-requests` or `-tokens` is 0, the time in `x-ratelimit-reset-*` (`6m0s`, `1s`, `20ms`)",
+        "pauses the quota before the next request is refused.",
+        "",
+        "### Answers",
+        "",
+        "Why the model stopped has one word, whatever the server's is. One that is not known is kept, and logged",
+        "once.",
+        "",
+        "| the server says | finish_reason |",
+        "|---|---|",
+        *(f"| {', '.join(words)} | `{ours}` |" for ours, words in reasons.items()),
+        "",
+        "Of several choices the first of the lowest index is taken. Usage that is missing, negative or no number is",
+        "not known, and never 0. Refusal, reasoning and tool calls are kept beside the text; content in parts is",
+        "joined. `NaN`, `Infinity` and numbers of thousands of digits are read as null: beside an answer they are no",
+        "reason to lose it.",
+    ]
 
 
 def _make_entry(registry: Registry, entry: Entry) -> Iterator[str]:

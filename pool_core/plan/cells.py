@@ -10,7 +10,7 @@ from pydantic_core import PydanticSerializationError
 
 from pool_core.errors import ParseError, PoolError, TemplateError
 from pool_core.interfaces.values import Answer, Cause, Outcome, Prompt, Row
-from pool_core.plan.model import PlannedMember
+from pool_core.plan.model import BackendPlan, PlannedMember
 
 __all__ = ["collect_sampling", "compute_key", "format_prompt", "make_prompt", "read_answer", "render_prompt"]
 
@@ -118,7 +118,16 @@ def _find_fault(member: PlannedMember, answer: Answer) -> Outcome | None:
         )
     if not answer.text and not answer.tool_calls:
         return _fail(answer, Cause.EMPTY, "the answer has no content")
+    if not answer.text and not ("tools" in member.sampling or _offers_tools(member.backend)):
+        return _fail(answer, Cause.PARSE, "the answer is a call of a tool, and no tools were offered")
     return None
+
+
+def _offers_tools(backend: BackendPlan) -> bool:
+    """Whether the configuration of ``backend``, or of one that it wraps, sends tools with every request."""
+    config = backend.config if backend.instance is None else backend.instance.config
+    extra = getattr(config, "extra", None)
+    return (isinstance(extra, Mapping) and "tools" in extra) or any(map(_offers_tools, backend.inner.values()))
 
 
 def _fail(answer: Answer, cause: Cause, message: str) -> Outcome:

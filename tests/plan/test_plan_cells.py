@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -13,7 +15,7 @@ from pool_core.errors import BackendError, ParseError, TemplateError
 from pool_core.interfaces.values import Answer, Cause, Prompt
 from pool_core.plan.cells import collect_sampling, compute_key, make_prompt, read_answer
 from pool_core.recipe.models import Member
-from pool_core.testing.scripted import CodeTask, EchoTask
+from pool_core.testing.scripted import CodeTask, EchoTask, ScriptedBackend
 
 ROW = {"text": "hello", "prompt": "a sum"}
 
@@ -214,6 +216,11 @@ def test_a_parser_sees_the_adapted_row(member):
         (Answer("", "stop"), Cause.EMPTY, "the answer has no content"),
         (Answer(None), Cause.EMPTY, "the answer has no content"),
         (Answer(None, "tool_calls", tool_calls=[]), Cause.EMPTY, "the answer has no content"),
+        (
+            Answer(None, "tool_calls", tool_calls=[{"name": "f"}]),
+            Cause.PARSE,
+            "the answer is a call of a tool, and no tools were offered",
+        ),
     ],
 )
 def test_an_answer_that_is_not_worth_parsing(member, answer, cause, message):
@@ -229,12 +236,49 @@ def test_an_answer_that_is_not_worth_parsing(member, answer, cause, message):
     [
         Answer("yes", None),
         Answer("yes", "stop", refusal="but I would rather not"),
-        Answer(None, "tool_calls", tool_calls=[{"name": "f"}]),
+        Answer("yes", "tool_calls", tool_calls=[{"name": "f"}]),
         Answer(" ", "stop"),
     ],
 )
 def test_an_answer_that_is_parsed(member, answer):
     assert read_answer(member(), answer, ROW).outputs == {"said": answer.text or ""}
+
+
+TOOLS = {"tools": [{"type": "function", "function": {"name": "f"}}]}
+
+
+class Tooled(ScriptedBackend):
+    """A backend whose configuration offers tools with every request."""
+
+    def __init__(self, extra):
+        super().__init__(lambda request: "yes")
+        self.config = SimpleNamespace(model="m", extra=extra)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"sampling": {"extra": TOOLS}},
+        {"backend": Tooled(TOOLS)},
+    ],
+    ids=["sampling", "backend"],
+)
+def test_a_call_of_a_tool_is_parsed_where_tools_are_offered(member, keys):
+    answer = Answer(None, "tool_calls", tool_calls=[{"name": "f"}])
+    assert read_answer(member(**keys), answer, ROW).outputs == {"said": ""}
+
+
+@pytest.mark.parametrize("extra", [{}, None, {"top_k": 1}])
+def test_a_call_of_a_tool_is_not_parsed_where_only_other_things_are_sent(member, extra):
+    answer = Answer(None, "tool_calls", tool_calls=[{"name": "f"}])
+    assert read_answer(member(backend=Tooled(extra)), answer, ROW).cause is Cause.PARSE
+
+
+def test_a_backend_that_wraps_one_with_tools_offers_them(member):
+    planned = member()
+    wrapper = replace(planned.backend, inner={"backend": member(backend=Tooled(TOOLS)).backend})
+    answer = Answer(None, "tool_calls", tool_calls=[{"name": "f"}])
+    assert read_answer(replace(planned, backend=wrapper), answer, ROW).outputs == {"said": ""}
 
 
 def test_a_task_can_accept_what_was_cut_off(member):

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from pool_core.testing.server import ReceivedRequest, Reply, ScriptedServer, make_chat_body
+from pool_core.testing.server import Fault, ReceivedRequest, Reply, ScriptedServer, make_chat_body
 
 CHAT = {"model": "m", "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "Hi"}]}
 
@@ -170,6 +170,77 @@ def test_a_cut_resets_the_connection_where_it_says(cut):
     assert bool(head) == (cut != "before")
     assert bool(blank) == (cut == "body")
     assert body == (b"01234" if cut == "body" else b"")
+
+
+def test_a_connection_can_end_behind_a_whole_reply():
+    with ScriptedServer([Reply(body=b"0123456789", cut="after")]) as server:
+        received = send_raw(server, RAW)
+        assert send(server)[0] == 200
+    assert received.endswith(b"0123456789")
+    assert b"connection: close" not in received.lower()
+
+
+@pytest.mark.parametrize(("drip", "start"), [("headers", b"H"), ("body", b"{")])
+def test_bytes_can_come_one_by_one(drip, start):
+    with ScriptedServer([Reply(drip=drip, drip_seconds=0.001)]) as server:
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        client.sendall(RAW)
+        received = client.recv(65536)
+        if drip == "body":
+            received = received.partition(b"\r\n\r\n")[2] or client.recv(65536)
+        assert received == start
+        while not received.endswith(b"}}"):
+            received += client.recv(65536)
+        client.close()
+    assert received.count(b"echo: a") == 1
+
+
+def test_a_client_may_hang_up_while_bytes_come_one_by_one():
+    with ScriptedServer([Reply(drip="body", drip_seconds=0.001, body=b"0" * 1_000_000)]) as server:
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        client.sendall(RAW)
+        client.recv(1)
+        client.close()
+        assert send(server)[0] == 200
+
+
+def test_sends_raw_bytes_as_they_are_and_ends_the_connection():
+    with ScriptedServer([Reply(raw=b"what?")]) as server:
+        assert send_raw(server, RAW) == b"what?"
+
+
+def test_a_header_can_come_twice():
+    with ScriptedServer([Reply(headers={"X-A": ["1", "2"]})]) as server:
+        assert send(server)[1].get_all("x-a") == ["1", "2"]
+
+
+def test_counts_the_faults_that_it_has_fired():
+    fault = Fault("bad", "a bad request", lambda request: Reply(400 + len(request.path)))
+    with ScriptedServer([fault, Reply(503), fault]) as server:
+        statuses = [send(server)[0] for _ in range(4)]
+    assert statuses == [420, 503, 420, 200]
+    assert server.fired == {"bad": 2}
+
+
+def test_a_function_can_fire_faults():
+    cut = Fault("cut", "a reset", lambda request: Reply(cut="before"))
+    with ScriptedServer(lambda request: cut if request.body["model"] == "bad" else None) as server:
+        with pytest.raises(ConnectionError):
+            send(server, CHAT | {"model": "bad"})
+        assert send(server)[0] == 200
+    assert server.fired == {"cut": 1}
+
+
+def test_a_fault_that_is_still_under_way_counts_when_the_server_stops():
+    slow = Fault("slow", "nothing", lambda request: Reply(delay=60))
+    with ScriptedServer([slow]) as server:
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        client.sendall(RAW)
+        while not server.requests:
+            time.sleep(0.001)
+        assert server.fired == {}
+    client.close()
+    assert server.fired == {"slow": 1}
 
 
 def test_counts_what_is_in_flight():

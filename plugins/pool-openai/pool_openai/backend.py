@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -17,6 +19,7 @@ from pyreqwest.response import Response
 from pool_core.errors import BackendError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.values import Answer, Capabilities, Cause, Offer, Prompt, Request
+from pool_openai.causes import FINISH_REASONS
 from pool_openai.config import OpenAIConfig
 from pool_openai.failures import Failures, read_steps
 from pool_openai.keys import read_key
@@ -25,9 +28,13 @@ from pool_openai.wire import decode_reply, encode_request
 
 __all__ = ["OpenAI"]
 
+_log = logging.getLogger(__name__)
+
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 _CA_HINT = "ca_file must be a PEM file of one or more certificates"
+
+_KNOWN_REASONS = frozenset(FINISH_REASONS.values())
 
 #: What is read of a reply's headers.
 _HEADERS = (*WAIT_HEADERS, "location")
@@ -43,6 +50,8 @@ class OpenAI(Backend[OpenAIConfig]):
         self._url = Url(config.url)
         self._failures = Failures(config)
         self._client: Client | None = None
+        #: The kinds of oddities that were logged.
+        self._noted: set[str] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickle has the configuration alone: no key, no connection."""
@@ -101,20 +110,37 @@ class OpenAI(Backend[OpenAIConfig]):
             name = self.config.key_header
             prefix = "Bearer " if name == "authorization" else ""
             call = call.header(name, prefix + failures.key.reveal(), is_sensitive=True)
+        if self.config.first_byte_timeout is not None:
+            call = call.streamed_read_buffer_limit(0)  # else the reply would only begin with the end of a short body
         try:
-            async with call.build_streamed() as response:
+            async with asyncio.timeout(self.config.first_byte_timeout) as begun, call.build_streamed() as response:
+                begun.reschedule(None)
                 body = bytes(await response.body_reader.read(limit + 1) or b"")
         except PyreqwestError as error:
             raise failures.of_exception(error, request.timeout) from None
+        except TimeoutError:
+            raise failures.of_late_reply() from None
         if not 200 <= response.status < 300:  # noqa: PLR2004
-            raise failures.of_status(response.status, _read_headers(response), body[:limit])
+            raise failures.of_status(response.status, _read_headers(response), body[:limit], request.body)
         if len(body) > limit:
             raise failures.of_large_body()
         answer = decode_reply(body, self.config.api, failures)
+        self._note_oddities(answer)
         seconds = read_exhaustion(_read_headers(response))
         if seconds is not None and self.pause is not None:
             self.pause(seconds)  # nothing is left of the limit: the next request would only be refused
         return answer
+
+    def _note_oddities(self, answer: Answer) -> None:
+        """Log what is odd about a reply that is an answer all the same: each kind once."""
+        reason, several = answer.finish_reason, (answer.extra or {}).get("choices")
+        if reason is not None and reason not in _KNOWN_REASONS and "reason" not in self._noted:
+            self._noted.add("reason")
+            shown = self._failures.clean(reason, 40)
+            _log.warning('%s: the finish_reason "%s" is not known; such answers are taken', self.endpoint, shown)
+        if several and "choices" not in self._noted:
+            self._noted.add("choices")
+            _log.warning("%s: one choice was asked for and %d came; the first is taken", self.endpoint, several)
 
     async def aclose(self) -> None:
         client, self._client, self._failures = self._client, None, Failures(self.config)

@@ -66,6 +66,11 @@ class OpenAIConfig(PluginConfig):
         default={}, description="More fields of the request's body, as the server knows them. Never secrets."
     )
     connect_timeout: Seconds = Field(default=5.0, description="Longest time that a connection may take, in seconds.")
+    first_byte_timeout: Seconds | None = Field(
+        default=None,
+        description="Longest time until the reply begins, in seconds, connection included. Servers that do not stream "
+        "begin when the answer is done. Default: only the time limit of the whole call.",
+    )
     max_answer_bytes: int = Field(
         default=16 * 1024 * 1024, gt=0, description="Largest reply that is read, in bytes after decompression."
     )

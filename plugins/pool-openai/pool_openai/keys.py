@@ -55,9 +55,7 @@ class Key:
 
     def __init__(self, value: str) -> None:
         self._value = value
-        encoded = base64.b64encode(value.encode()).decode()
-        spellings = {value, quote(value, safe=""), html.escape(value), value.replace("/", "\\/"), encoded}
-        self._spellings = sorted(spellings, key=len, reverse=True)
+        self._spellings = sorted(_spell(value), key=len, reverse=True)
 
     def __repr__(self) -> str:
         return "Key(***)"
@@ -74,6 +72,21 @@ class Key:
         for spelling in self._spellings:
             text = text.replace(spelling, "***")
         return text
+
+
+def _spell(value: str) -> set[str]:
+    """The forms in which servers repeat what they were sent: as it is, in JSON, HTML, addresses and base64."""
+    encoded = [encode(value.encode()).decode() for encode in (base64.b64encode, base64.urlsafe_b64encode)]
+    quoted = [quote(value, safe=""), quote(value)]
+    return {
+        value,
+        value.replace("/", "\\/"),
+        html.escape(value),
+        *quoted,
+        *(re.sub(r"%..", lambda found: found[0].lower(), one) for one in quoted),
+        *encoded,
+        *(one.rstrip("=") for one in encoded),
+    }
 
 
 def read_key(reference: KeyReference) -> Key:

@@ -11,8 +11,9 @@ import msgspec
 
 from pool_core.errors import BackendError
 from pool_core.interfaces.values import Answer, Cause, Prompt, Usage
+from pool_openai.causes import FINISH_REASONS, read_complaint
 from pool_openai.config import OpenAIConfig
-from pool_openai.failures import Failures, read_complaint
+from pool_openai.failures import Failures
 
 __all__ = ["decode_reply", "encode_request"]
 
@@ -108,6 +109,7 @@ class _Message(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
+    index: int | None = None
     message: _Message | None = None
     text: str | None = None
     finish_reason: str | None = None
@@ -129,6 +131,9 @@ _DECODER = msgspec.json.Decoder(_Reply)
 def decode_reply(body: bytes, api: Literal["chat", "completions"], failures: Failures) -> Answer:
     """Read the body of a reply with status 2xx. What has an unexpected type counts as absent.
 
+    ``extra`` of the answer has the reply's ``id`` and ``logprobs``, and the number of ``choices`` where there
+    were several: one was asked for, and the first of the lowest index is taken.
+
     Raises:
         BackendError: it holds an error, no choice, or is not JSON; nothing else is ever raised.
     """
@@ -136,7 +141,7 @@ def decode_reply(body: bytes, api: Literal["chat", "completions"], failures: Fai
         reply = _DECODER.decode(body)
     except (ValueError, RecursionError):
         reply = _read_loosely(body, failures)
-    choice = reply.choices[0] if reply.choices else None
+    choice = _pick_choice(reply.choices) if reply.choices else None
     error = reply.error or (choice.error if choice else None)
     if error:
         complaint = read_complaint({"error": error})
@@ -144,16 +149,24 @@ def decode_reply(body: bytes, api: Literal["chat", "completions"], failures: Fai
     if choice is None or (api == "chat" and choice.message is None) or (api == "completions" and choice.text is None):
         raise failures.of_missing_choices(body)
     message = choice.message or _Message()
+    reason = choice.finish_reason
+    more = len(reply.choices or ()) if len(reply.choices or ()) > 1 else None
+    extra = (("id", reply.id), ("logprobs", choice.logprobs), ("choices", more))
     return Answer(
         text=message.content if api == "chat" else choice.text,
-        finish_reason=choice.finish_reason,
+        finish_reason=reason if reason is None else FINISH_REASONS.get(reason.lower(), reason),
         usage=_read_usage(reply.usage),
         model=reply.model,
         refusal=message.refusal or None,
         reasoning=message.reasoning_content or message.reasoning or None,
         tool_calls=message.tool_calls or None,
-        extra={name: value for name, value in (("id", reply.id), ("logprobs", choice.logprobs)) if value} or None,
+        extra={name: value for name, value in extra if value} or None,
     )
+
+
+def _pick_choice(choices: list[_Choice]) -> _Choice:
+    """The one choice that was asked for: of several, the first of the lowest index."""
+    return min(choices, key=lambda choice: choice.index or 0)
 
 
 def _read_usage(usage: dict[str, Any] | None) -> Usage | None:
@@ -170,7 +183,8 @@ def _read_count(value: Any) -> int | None:
 def _read_loosely(body: bytes, failures: Failures) -> _Reply:
     """Read what the fast way cannot: halves of surrogate pairs, content in parts, fields of wrong types."""
     try:
-        tree = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_float=_read_float)
+        text = body.decode("utf-8-sig")
+        tree = json.loads(text, parse_constant=_drop_constant, parse_float=_read_float, parse_int=_read_int)
     except (ValueError, RecursionError):
         raise failures.of_unreadable_body(body) from None
     if not isinstance(tree, dict):
@@ -188,6 +202,7 @@ def _read_loosely(body: bytes, failures: Failures) -> _Reply:
 def _loosen_choice(choice: dict[str, Any]) -> _Choice:
     message = choice.get("message")
     return _Choice(
+        index=_keep(int, choice.get("index")),
         message=_loosen_message(message) if isinstance(message, dict) else None,
         text=_keep(str, choice.get("text")),
         finish_reason=_keep(str, choice.get("finish_reason")),
@@ -216,11 +231,19 @@ def _keep(kind: type[T], value: Any) -> T | None:
     return value if isinstance(value, kind) else None
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def _drop_constant(name: str) -> None:
+    """Nothing for ``NaN`` and ``Infinity``: they are no JSON, but beside an answer they are no reason to lose it."""
 
 
 def _read_float(text: str) -> float | None:
     """A number, None where it is beyond all floats: JSON could not hold it when written again."""
     value = float(text)
     return value if math.isfinite(value) else None
+
+
+def _read_int(text: str) -> int | None:
+    """A number, None where it has more digits than Python reads."""
+    try:
+        return int(text)
+    except ValueError:
+        return None

@@ -247,10 +247,10 @@ def test_json_under_any_content_type_is_an_answer(ask):
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>Login</html>", b'{"choices": [{"mess', b"\xff\xfe"])
-def test_what_is_not_json_is_the_servers_fault(body, ask):
+def test_what_is_not_json_is_a_bad_reply(body, ask):
     with ScriptedServer([Reply(200, body)]) as server:
         error = fail(ask, server.url)
-    assert error.cause is Cause.SERVER
+    assert (error.cause, error.maybe_billed) == (Cause.BAD_REPLY, True)
     assert error.message.startswith("not JSON: ")
 
 
@@ -280,7 +280,7 @@ def test_a_body_above_the_limit_is_not(headers, size, ask):
     body = json.dumps(make_chat_body("x" * 1000)).encode() + b" " * size
     with ScriptedServer([Reply(200, body, headers)]) as server:
         error = fail(ask, server.url, max_answer_bytes=len(body) - size)
-    assert error.cause is Cause.BAD_REQUEST
+    assert (error.cause, error.maybe_billed) == (Cause.BAD_REQUEST, True)
     assert error.message == f"the reply has more than {len(body) - size} bytes"
     assert error.hint == "lower max_tokens, or raise max_answer_bytes"
 
@@ -304,10 +304,10 @@ def test_the_limit_counts_what_gzip_becomes(ask):
     assert len(bomb) < 1_000_000
 
 
-def test_broken_gzip_is_the_servers_fault(ask):
+def test_broken_gzip_is_a_bad_reply(ask):
     with ScriptedServer([Reply(200, b"no gzip", {"Content-Encoding": "gzip"})]) as server:
         error = fail(ask, server.url)
-    assert error.cause is Cause.SERVER
+    assert (error.cause, error.maybe_billed) == (Cause.BAD_REPLY, True)
     assert error.message.startswith(f"127.0.0.1:{server.port} sent what is no valid HTTP reply: ")
 
 
@@ -319,8 +319,9 @@ def test_broken_gzip_is_the_servers_fault(ask):
 def test_a_cut_connection_is_asked_once(cut, headers, ask):
     with ScriptedServer([Reply(body=make_chat_body("x" * 1000), headers=headers, cut=cut)]) as server:
         error = fail(ask, server.url)
-    assert error.cause is Cause.TRANSPORT
-    assert error.message.startswith(f"the connection to 127.0.0.1:{server.port} broke: ")
+    assert (error.cause, error.maybe_billed) == (Cause.TRANSPORT, cut == "body")
+    where = "broke within its reply: " if cut == "body" else "broke: "
+    assert error.message.startswith(f"the connection to 127.0.0.1:{server.port} {where}")
     assert len(server.requests) == 1
 
 
@@ -334,7 +335,7 @@ def test_a_server_that_is_not_there_is_named(ask):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     error = fail(ask, f"http://127.0.0.1:{port}/v1")
-    assert error.cause is Cause.TRANSPORT
+    assert (error.cause, error.maybe_billed) == (Cause.TRANSPORT, False)
     assert error.message == f"cannot reach 127.0.0.1:{port}: connection refused"
     assert error.hint == "check base_url and that the server runs"
 
@@ -347,9 +348,44 @@ def test_the_time_limit_holds_for_the_whole_call(reply, ask):
     with ScriptedServer([reply]) as server:
         error = fail(ask, server.url, timeout=0.1)
     assert time.monotonic() - start < 5
-    assert error.cause is Cause.TIMEOUT
+    assert (error.cause, error.maybe_billed) == (Cause.TIMEOUT, True)
     assert error.message == f"no whole answer from 127.0.0.1:{server.port} within 0.1 s"
     assert error.hint == "raise the timeout or lower max_tokens"
+
+
+def test_a_reply_must_begin_in_time(ask):
+    with ScriptedServer([Reply(delay=30)]) as server:
+        error = fail(ask, server.url, timeout=20, first_byte_timeout=0.1)
+    assert (error.cause, error.maybe_billed) == (Cause.TIMEOUT, True)
+    assert error.message == f"no reply from 127.0.0.1:{server.port} began within 0.1 s"
+    assert error.hint == "raise first_byte_timeout, or leave it out"
+
+
+def test_a_reply_that_has_begun_may_take_its_time(ask):
+    reply = Reply(200, b"{}", {"Content-Length": "9"})
+    with ScriptedServer([reply]) as server:
+        error = fail(ask, server.url, timeout=0.5, first_byte_timeout=0.2)
+    assert error.message == f"no whole answer from 127.0.0.1:{server.port} within 0.5 s"
+
+
+def test_what_is_odd_about_answers_is_logged_once(make_request, caplog):
+    async def run(url):
+        backend = OpenAI(OpenAIConfig(model="m", base_url=url))
+        await backend.open()
+        answers = [await backend.generate(make_request(backend)) for _ in range(3)]
+        await backend.aclose()
+        return answers
+
+    odd = make_chat_body("a", finish_reason="because\x1b")
+    replies = [Reply(body=odd | {"choices": odd["choices"] * 2}) for _ in range(2)]
+    with ScriptedServer([*replies, Reply(body=make_chat_body("b", finish_reason="max_tokens"))]) as server:
+        answers = asyncio.run(run(server.url))
+    assert [answer.finish_reason for answer in answers] == ["because\x1b", "because\x1b", "length"]
+    where = f"POST {server.url}/chat/completions: "
+    assert [record.message for record in caplog.records] == [
+        where + r'the finish_reason "because\x1b" is not known; such answers are taken',
+        where + "one choice was asked for and 2 came; the first is taken",
+    ]
 
 
 def test_connections_are_kept(make_request):
@@ -529,10 +565,10 @@ def test_what_is_set_in_headers_shows_without_the_key_and_tells_requests_apart()
 
 @pytest.mark.parametrize("status", [301, 404])
 def test_what_no_call_will_cure_stops_the_member(status):
-    error = Failures(OpenAIConfig(model="m", base_url="http://127.0.0.1:1/v1")).of_status(status, {}, b"")
+    error = Failures(OpenAIConfig(model="m", base_url="http://127.0.0.1:1/v1")).of_status(status, {}, b"", b"")
     assert error.stops_member
 
 
 def test_what_one_row_causes_does_not_stop_the_member():
-    error = Failures(OpenAIConfig(model="m", base_url="http://127.0.0.1:1/v1")).of_status(400, {}, b"")
+    error = Failures(OpenAIConfig(model="m", base_url="http://127.0.0.1:1/v1")).of_status(400, {}, b"", b"")
     assert not error.stops_member

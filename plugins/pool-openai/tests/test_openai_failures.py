@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pool_openai.causes import CODES, PHRASES, STATUSES, Complaint, Verdict, classify, read_complaint
 from pool_openai.config import OpenAIConfig
-from pool_openai.failures import CODES, Complaint, Failures, classify, read_complaint
+from pool_openai.failures import Failures
 from pool_openai.keys import Key
 from pool_openai.waits import read_exhaustion, read_retry_after
 from pyreqwest import exceptions
@@ -18,8 +19,11 @@ CONFIG = OpenAIConfig(model="m", base_url="http://host:8000/v1", api_key="env:MI
 FAILURES = Failures(CONFIG, Key(CANARY))
 NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT
 
+#: What each status means; STATUSES has those that do not mean what their class does.
 STATUS_CAUSES = {
+    101: Cause.BAD_REQUEST,
     300: Cause.BAD_REQUEST,
+    307: Cause.BAD_REQUEST,
     400: Cause.BAD_REQUEST,
     401: Cause.AUTH,
     402: Cause.QUOTA_EXHAUSTED,
@@ -29,6 +33,7 @@ STATUS_CAUSES = {
     407: Cause.AUTH,
     408: Cause.TIMEOUT,
     409: Cause.SERVER,
+    410: Cause.BAD_REQUEST,
     413: Cause.CONTEXT_LENGTH,
     418: Cause.BAD_REQUEST,
     422: Cause.BAD_REQUEST,
@@ -42,18 +47,46 @@ STATUS_CAUSES = {
     524: Cause.SERVER,
     529: Cause.OVERLOADED,
 }
+STOPPING_STATUSES = {101, 300, 307, 404, 405, 410}
+#: What each code or type means. Those that no further call would change stop the member.
+CODE_CAUSES = {
+    Cause.AUTH: (
+        "account_deactivated authentication_error invalid_api_key invalid_authentication invalid_organization "
+        "permission_denied permission_error unsupported_country_region_territory"
+    ),
+    Cause.QUOTA_EXHAUSTED: (
+        "billing_error billing_hard_limit_reached billing_not_active insufficient_balance insufficient_quota"
+    ),
+    Cause.CONTEXT_LENGTH: (
+        "context_length_exceeded exceed_context_size_error request_too_large string_above_max_length"
+    ),
+    Cause.CONTENT_FILTER: "content_filter content_policy_violation moderation_blocked",
+    Cause.RATE_LIMIT: "rate_limit_error rate_limit_exceeded",
+    Cause.OVERLOADED: "engine_overloaded overloaded_error server_overloaded slow_down",
+    Cause.BAD_REQUEST: "deploymentnotfound model_decommissioned model_not_found",
+    Cause.TIMEOUT: "timeout_error",
+    Cause.SERVER: "api_error server_error",
+}
+EACH_CODE = [(code, cause) for cause, codes in CODE_CAUSES.items() for code in codes.split()]
 
 
 @pytest.mark.parametrize(("status", "cause"), STATUS_CAUSES.items())
 def test_a_status_has_a_cause(status, cause):
-    assert classify(status) is cause
+    assert classify(status) == Verdict(cause, status in STOPPING_STATUSES)
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 429, 500])
-@pytest.mark.parametrize(("code", "cause"), CODES.items())
+@pytest.mark.parametrize(("code", "cause"), EACH_CODE)
 def test_a_code_or_type_knows_better_than_the_status(status, code, cause):
-    assert classify(status, Complaint(code=code)) is cause
-    assert classify(status, Complaint(code="x", type=code.upper())) is cause
+    verdict = Verdict(cause, stops_member=cause is Cause.BAD_REQUEST)
+    assert classify(status, Complaint(code=code)) == verdict
+    assert classify(status, Complaint(code="x", type=code.upper())) == verdict
+
+
+def test_every_row_of_the_tables_is_tested():
+    assert STATUSES.keys() <= STATUS_CAUSES.keys()
+    assert CODES.keys() == {code for code, _ in EACH_CODE}
+    assert len(PHRASES) == 4
 
 
 @pytest.mark.parametrize(
@@ -62,10 +95,17 @@ def test_a_code_or_type_knows_better_than_the_status(status, code, cause):
         (429, Complaint(code="insufficient_quota"), Cause.QUOTA_EXHAUSTED),
         (401, Complaint(type="invalid_request_error"), Cause.AUTH),
         (200, Complaint(type="invalid_request_error"), Cause.BAD_REQUEST),
+        (200, Complaint(type="not_found_error"), Cause.BAD_REQUEST),
         (200, Complaint(), Cause.SERVER),
         (200, Complaint(status=429), Cause.RATE_LIMIT),
         (413, Complaint(code="rate_limit_exceeded"), Cause.CONTEXT_LENGTH),
         (400, Complaint("This model's Maximum context length is 4096"), Cause.CONTEXT_LENGTH),
+        (
+            422,
+            Complaint("Input validation error: `inputs` must have less than 9 tokens. Given: 12"),
+            Cause.CONTEXT_LENGTH,
+        ),
+        (422, Complaint("`inputs` tokens + `max_new_tokens` must be <= 9. Given: 8 `inputs`"), Cause.CONTEXT_LENGTH),
         (400, Complaint("Your credit balance is too low"), Cause.QUOTA_EXHAUSTED),
         (500, Complaint("maximum context length"), Cause.SERVER),
         (400, Complaint(code="content_filter", type="invalid_request_error"), Cause.CONTENT_FILTER),
@@ -73,7 +113,34 @@ def test_a_code_or_type_knows_better_than_the_status(status, code, cause):
     ],
 )
 def test_status_code_and_phrase_together(status, complaint, cause):
-    assert classify(status, complaint) is cause
+    assert classify(status, complaint).cause is cause
+
+
+SENT = ("model", "messages", "response_format", "seed", "temperature")
+
+
+@pytest.mark.parametrize(
+    ("status", "option", "stops"),
+    [
+        (400, "temperature", True),
+        (422, "response_format", True),
+        (422, "model", True),
+        (400, "messages", False),
+        (422, "seed", False),
+        (422, "prompt", False),
+        (422, "input_ids", False),
+        (422, "", False),
+        (409, "temperature", False),
+    ],
+)
+def test_an_option_that_every_row_sends_stops_the_member(status, option, stops):
+    verdict = classify(status, Complaint("no", option=option), SENT)
+    assert (verdict.stops_member, verdict.option) == (stops, option if stops else "")
+
+
+def test_a_long_row_does_not_stop_the_member_whatever_option_is_named():
+    complaint = Complaint("maximum context length is 9", option="temperature")
+    assert classify(400, complaint, SENT) == Verdict(Cause.CONTEXT_LENGTH)
 
 
 @pytest.mark.parametrize(
@@ -87,8 +154,14 @@ def test_status_code_and_phrase_together(status, complaint, cause):
             {"object": "error", "message": "m", "type": "BadRequestError", "code": 400},
             Complaint("m", type="BadRequestError"),
         ),
+        ({"error": {"message": "m", "param": "response_format.type"}}, Complaint("m", option="response_format")),
+        ({"error": {"message": "m", "param": "messages[0].content"}}, Complaint("m", option="messages")),
+        ({"error": {"message": "m", "param": 5}}, Complaint("m")),
+        ({"message": "m", "param": "top_p"}, Complaint("m", option="top_p")),
         ({"detail": "m"}, Complaint("m")),
         ({"detail": [{"loc": ["body"], "msg": "m"}]}, Complaint("m")),
+        ({"detail": [{"loc": ["body", "top_p"], "msg": "m"}]}, Complaint("m", option="top_p")),
+        ({"detail": [{"loc": ["body", 3], "msg": "m"}]}, Complaint("m")),
         ({"errors": ["m", "n"]}, Complaint("m")),
         ({"error": {"a": 1}}, Complaint()),
         ({"error": {"message": [1], "code": "c"}}, Complaint(code="c")),
@@ -189,8 +262,11 @@ def test_without_a_date_the_wall_clock_counts():
     assert read_retry_after({"retry-after": "Fri, 01 Jan 2100 00:00:00 GMT"}) > 1e9
 
 
+SENT_BODY = b'{"model":"m","messages":[],"response_format":{}}'
+
+
 def write(status, body=b"", failures=FAILURES, **headers):
-    error = failures.of_status(status, headers, body)
+    error = failures.of_status(status, headers, body, SENT_BODY)
     assert error.where == f"POST {CONFIG.url}"
     return error
 
@@ -233,6 +309,13 @@ def test_a_message_is_short_and_printable(status, body, message):
         (402, b"", "add credit at the provider, then run again"),
         (413, b"", "shorten the prompt or lower max_tokens"),
         (404, b'{"error":{"code":"model_not_found","message":"no m"}}', "check base_url and model"),
+        (400, b'{"error":{"code":"model_not_found","message":"no m"}}', "check base_url and model"),
+        (400, b'{"error":{"message":"no"}}', ""),
+        (
+            422,
+            b'{"error":{"message":"no","param":"response_format.type"}}',
+            "response_format is sent with every row, and this server does not take it as it is",
+        ),
         (500, b"", ""),
     ],
 )
@@ -339,18 +422,25 @@ READ = "error reading a body from connection"
             "cannot reach host:8000: received corrupt message of type InvalidContentType",
             "the server may speak http, not https",
         ),
+        (
+            exceptions.ReadError,
+            [READ, "Connection reset by peer (os error 104)"],
+            Cause.TRANSPORT,
+            "the connection to host:8000 broke within its reply: connection reset by peer",
+            "",
+        ),
         (exceptions.ReadError, ["Broken pipe"], Cause.TRANSPORT, "the connection to host:8000 broke: broken pipe", ""),
         (
             exceptions.BodyDecodeError,
             [READ, "end of file"],
             Cause.TRANSPORT,
-            "the connection to host:8000 broke: end of file",
+            "the connection to host:8000 broke within its reply: end of file",
             "",
         ),
         (
             exceptions.BodyDecodeError,
             ["Invalid gzip header"],
-            Cause.SERVER,
+            Cause.BAD_REPLY,
             "host:8000 sent what is no valid HTTP reply: invalid gzip header",
             "check base_url and that the server runs",
         ),

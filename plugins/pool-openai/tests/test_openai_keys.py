@@ -92,3 +92,24 @@ def test_masks_every_spelling(spelling):
 
 def test_masks_html():
     assert Key("a&b<c").mask("a&amp;b&lt;c") == "***"
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "sk/a+b?c~",
+        "sk%2Fa%2Bb%3Fc~",
+        "sk/a%2Bb%3Fc~",
+        "sk%2fa%2bb%3fc~",
+        "sk/a%2bb%3fc~",
+        "sk\\/a+b?c~",
+        "c2svYStiP2N+",
+        "c2svYStiP2N-",
+    ],
+)
+def test_masks_a_key_with_characters_that_change(spelling):
+    assert Key("sk/a+b?c~").mask(f"<{spelling}>") == "<***>"
+
+
+def test_masks_base64_with_and_without_its_end():
+    assert Key("sk-ab").mask("c2stYWI= c2stYWI") == "*** ***"

@@ -28,6 +28,8 @@ FAULTS = {
     "200 empty": lambda key: Reply(200, {"choices": [], "echo": key}),
     "200 json": lambda key: Reply(200, json.dumps({"x": key}).replace("/", "\\/").encode()),
     "429": lambda key: Reply(429, {"detail": key}, {"Retry-After": key}),
+    "header": lambda key: Reply(429, headers={"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": key}),
+    "option": lambda key: Reply(422, {"error": {"message": "no", "param": key}}),
     "cut": lambda key: Reply(200, {"x": key}, cut="body"),
     "gzip": lambda key: Reply(200, key.encode(), {"Content-Encoding": "gzip"}),
 }
@@ -99,6 +101,13 @@ def test_the_key_is_forgotten_when_closed(canary):
 def test_an_answer_is_kept_as_it_is(canary, ask):
     with ScriptedServer([Reply(body=make_chat_body(f"the text {canary}"))]) as server:
         assert ask(server.url, api_key="env:CANARY").text == f"the text {canary}"
+
+
+def test_no_log_of_an_odd_answer_shows_the_key(canary, ask, caplog):
+    with ScriptedServer([Reply(body=make_chat_body("a", finish_reason=f"because {canary}"))]) as server:
+        ask(server.url, api_key="env:CANARY")
+    assert 'the finish_reason "because ***" is not known' in caplog.text
+    assert not [spelling for spelling in spell(canary) if spelling in caplog.text]
 
 
 def test_the_key_is_in_no_body(canary, ask):

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pool_openai.causes import FINISH_REASONS
 from pool_openai.config import OpenAIConfig
 from pool_openai.failures import Failures
 from pool_openai.wire import decode_reply, encode_request
@@ -224,6 +225,37 @@ def test_what_a_message_can_hold(message, answer):
 
 
 @pytest.mark.parametrize(
+    ("indices", "text"),
+    [([0, 1], "0"), ([1, 0], "1"), ([0, 0], "0"), ([2, 1, 1], "1"), ([None, 1], "0"), ([1, "0"], "1")],
+)
+def test_of_several_choices_the_first_of_the_lowest_index_is_taken(indices, text):
+    choices = [{"index": index, "message": {"content": str(place)}} for place, index in enumerate(indices)]
+    answer = decode({"choices": choices})
+    assert (answer.text, answer.extra) == (text, {"choices": len(indices)})
+
+
+EACH_REASON = {
+    "stop": "stop eos eos_token end_turn stop_sequence STOP",
+    "length": "length max_tokens model_length MAX_TOKENS",
+    "content_filter": "content_filter safety prohibited_content",
+    "tool_calls": "tool_calls function_call",
+    "new_reason": "new_reason",
+    "Odd": "Odd",
+}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(ours, one) for ours, all_ in EACH_REASON.items() for one in all_.split()]
+)
+def test_why_a_model_stopped_has_one_word(ours, theirs):
+    assert decode({"choices": [{"message": {"content": "a"}, "finish_reason": theirs}]}).finish_reason == ours
+
+
+def test_every_known_reason_is_tested():
+    assert FINISH_REASONS.keys() <= set(" ".join(EACH_REASON.values()).split())
+
+
+@pytest.mark.parametrize(
     ("usage", "expected"),
     [
         ({"prompt_tokens": 1, "completion_tokens": 2}, Usage(1, 2)),
@@ -245,6 +277,13 @@ def test_a_huge_number_is_no_count():
     assert (answer.text, answer.usage) == (None, Usage(None, 1))
 
 
+@pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"Infinity", b"1e400", b"9" * 5000, b"-" + b"9" * 5000])
+def test_a_number_that_cannot_be_kept_costs_no_answer(number):
+    body = b'{"choices":[{"message":{"content":"a"},"logprobs":%b}],"usage":{"prompt_tokens":%b,"completion_tokens":1}}'
+    answer = decode(body % (number, number))
+    assert (answer.text, answer.usage, answer.extra) == ("a", Usage(None, 1), None)
+
+
 def test_half_a_surrogate_pair_loses_no_answer():
     assert decode(b'{"choices":[{"message":{"content":"a\\ud800b"}}]}').text == "a\ud800b"
     assert decode(b'{"choices":[{"message":{"content":"\\ud83d\\ude00"}}]}').text == "\U0001f600"
@@ -261,8 +300,7 @@ def test_a_byte_order_mark_loses_no_answer():
         (b'{"choices":[{"message":{"content":"tr', '{"choices":[{"message":{"content":"tr'),
         (b"<html>\r\n\x1b[31mLogin", "<html>\\r\\n\\x1b[31mLogin"),
         (b'{"choices":[{"message":{"content":"\xff"}}]}', '{"choices":[{"message":{"content":"\\\\xff"}}]}'),
-        (b'{"choices":[{"message":{"content":"a"}}],"x":NaN}', '{"choices"'),
-        (b'{"choices":[{"message":{"content":"a"}}],"x":-Infinity}', '{"choices"'),
+        (b'{"choices":[{"message":{"content":"a"}}],"x":nan}', '{"choices"'),
         (b"[1]", "[1]"),
         (b'"text"', '"text"'),
         (b"null", "null"),
@@ -273,7 +311,7 @@ def test_a_byte_order_mark_loses_no_answer():
 )
 def test_what_is_no_reply_is_said_and_shown_in_part(body, excerpt):
     error = fail(body)
-    assert error.cause is Cause.SERVER
+    assert (error.cause, error.maybe_billed) == (Cause.BAD_REPLY, True)
     assert error.message.startswith("not JSON: " + excerpt.replace("\\\\", "\\"))
     assert len(error.message) <= len("not JSON: ") + 200 + 40
     assert error.message.isprintable()
@@ -296,16 +334,16 @@ def test_at_most_200_characters_of_a_body_are_shown():
         {"choices": [{"message": None}]},
     ],
 )
-def test_no_choices_is_an_empty_reply(reply):
+def test_no_choices_is_a_bad_reply(reply):
     error = fail(reply)
-    assert error.cause is Cause.EMPTY
+    assert (error.cause, error.maybe_billed) == (Cause.BAD_REPLY, True)
     assert error.message == f"the reply has no choices: {json.dumps(reply)}"
 
 
-def test_a_text_reply_without_text_is_empty():
+def test_a_text_reply_without_text_is_a_bad_reply():
     with pytest.raises(BackendError, match="no choices") as caught:
         decode({"choices": [{"message": {"content": "a"}}]}, "completions", TEXT)
-    assert caught.value.cause is Cause.EMPTY
+    assert caught.value.cause is Cause.BAD_REPLY
 
 
 @pytest.mark.parametrize(
@@ -338,7 +376,7 @@ def test_an_error_without_a_message_is_shown_as_it_came():
 
 
 def test_an_error_of_an_odd_type_is_no_answer():
-    assert fail({"error": 7}).cause is Cause.EMPTY
+    assert fail({"error": 7}).cause is Cause.BAD_REPLY
 
 
 JSON = st.recursive(
