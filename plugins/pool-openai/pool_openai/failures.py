@@ -9,17 +9,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
-from pyreqwest import exceptions
 
 from pool_core.errors import BackendError
 from pool_core.interfaces.values import Cause
 from pool_openai.config import OpenAIConfig
 from pool_openai.keys import Key
 from pool_openai.retry_after import read_retry_after
+
+if TYPE_CHECKING:  # the client is imported by those who call a server: checking a recipe is not among them
+    from pyreqwest.exceptions import PyreqwestError
 
 __all__ = ["Complaint", "Failures", "classify", "read_complaint", "read_steps"]
 
@@ -76,14 +78,6 @@ PHRASES = {
     "maximum context length": Cause.CONTEXT_LENGTH,  # vLLM
     "credit balance is too low": Cause.QUOTA_EXHAUSTED,  # Anthropic
 }
-
-#: The first class that fits decides.
-EXCEPTIONS: tuple[tuple[type[Exception], Cause], ...] = (
-    (exceptions.RequestTimeoutError, Cause.TIMEOUT),
-    (exceptions.TransportError, Cause.TRANSPORT),
-    (exceptions.ClientClosedError, Cause.TRANSPORT),
-    (exceptions.DecodeError, Cause.SERVER),
-)
 
 _LONGEST_MESSAGE = 300
 _LONGEST_EXCERPT = 200
@@ -190,9 +184,9 @@ class Failures:
         text = f"the reply has more than {self.config.max_answer_bytes} bytes"
         return self._write(Cause.BAD_REQUEST, text, "lower max_tokens, or raise max_answer_bytes")
 
-    def of_exception(self, error: exceptions.PyreqwestError, timeout: float) -> BackendError:
+    def of_exception(self, error: PyreqwestError, timeout: float) -> BackendError:
         """The error of a call that brought no whole reply. ``timeout`` is the call's own, in seconds."""
-        cause = next((cause for kind, cause in EXCEPTIONS if isinstance(error, kind)), Cause.TRANSPORT)
+        cause = _classify_exception(error)
         steps = read_steps(error)
         reason = self._clean(re.sub(r" \(os error \d+\)$", "", steps[-1]), _LONGEST_MESSAGE)
         reason = reason[:1].lower() + reason[1:]
@@ -282,7 +276,21 @@ class Failures:
                 return ""
 
 
-def read_steps(error: exceptions.PyreqwestError) -> list[str]:
+def _classify_exception(error: PyreqwestError) -> Cause:
+    from pyreqwest.exceptions import DecodeError, RequestTimeoutError  # noqa: PLC0415 - whoever raised it imported it
+
+    match error:
+        case RequestTimeoutError():
+            return Cause.TIMEOUT
+        case DecodeError():
+            return Cause.SERVER
+        case _:
+            return Cause.TRANSPORT
+
+
+def read_steps(error: PyreqwestError) -> list[str]:
     """The messages of an exception, from the outermost to the reason."""
-    causes = error.details["causes"] if isinstance(error, exceptions.DetailedPyreqwestError) else None
+    from pyreqwest.exceptions import DetailedPyreqwestError  # noqa: PLC0415
+
+    causes = error.details["causes"] if isinstance(error, DetailedPyreqwestError) else None
     return [error.message, *(cause["message"] for cause in causes or ())]
