@@ -87,7 +87,9 @@ def measure(command: list[str], folder: Path) -> tuple[float, float]:
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(folder / "site"), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),  # as installed packages have it, for both commands
     }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE)
     printed = process.stdout.read() if process.stdout else b""

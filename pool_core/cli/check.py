@@ -38,17 +38,20 @@ def check(
 ) -> None:
     """Check whether the members fit together: their fields, and every finding. Nothing is contacted."""
     from pool_core.plan.build import make_plan
-    from pool_core.report.findings import print_findings, print_matrix, write_annotations
-    from pool_core.report.lines import count
 
     loaded, source, registry = load_recipe_and_registry(recipe, plugins, block)
     plan = make_plan(override_files(loaded, rows, None), registry, source)
     if json:
         print_json(describe_plan(plan))
     elif format_ == "github":
+        from pool_core.report.annotations import write_annotations
+
         for line in write_annotations(plan, plan.findings):
             typer.echo(line)
     else:
+        from pool_core.report.findings import print_findings, print_matrix
+        from pool_core.report.lines import count
+
         console = make_console()
         print_matrix(console, plan)
         print_findings(console, plan, plan.findings)

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate
 from random import Random
+from typing import TYPE_CHECKING
 
 from pool_core.errors import TemplateError
 from pool_core.interfaces.values import Row
 from pool_core.recipe.models import Assign
-from pool_core.templates import Expression
+
+if TYPE_CHECKING:
+    from pool_core.templates import Expression
 
 __all__ = ["MOST_SAMPLES", "WHEN_FAILED", "make_assigner"]
 

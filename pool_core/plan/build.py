@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pool_core.errors import RecipeError, RowsError, TemplateError
 from pool_core.interfaces.policy import MemberSignature, merge_schema
@@ -25,7 +25,9 @@ from pool_core.recipe.locate import locate
 from pool_core.recipe.models import Member, Recipe
 from pool_core.recipe.yaml_source import KeyPath, Source
 from pool_core.registry import Registry
-from pool_core.templates import Expression
+
+if TYPE_CHECKING:
+    from pool_core.templates import Expression
 
 __all__ = ["make_plan"]
 
@@ -152,6 +154,8 @@ def _plan_member(
 def _compile_when(member: Member, source: Source | None, path: KeyPath) -> Expression | None:
     if member.when is None:
         return None
+    from pool_core.templates import Expression  # noqa: PLC0415 - most recipes have no `when` to compile
+
     where = locate(source, (*path, "when"))
     try:
         return Expression(member.when)

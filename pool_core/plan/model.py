@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -22,7 +22,9 @@ from pool_core.plan.prices import TokenPrice
 from pool_core.plan.rows import RowSource
 from pool_core.recipe.models import Hedge, Limits, Reask, Recipe, StopWhen
 from pool_core.recipe.yaml_source import Source
-from pool_core.templates import Expression
+
+if TYPE_CHECKING:
+    from pool_core.templates import Expression
 
 __all__ = ["BackendPlan", "Plan", "PlannedMember"]
 

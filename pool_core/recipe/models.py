@@ -40,9 +40,11 @@ __all__ = [
 
 
 class Strict(BaseModel):
-    """Frozen; unknown keys, infinities and NaN are refused."""
+    """Frozen; unknown keys, infinities and NaN are refused. The parts of a recipe are built with the whole alone."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False, defer_build=True
+    )
 
 
 class Use(BaseModel):

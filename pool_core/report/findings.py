@@ -1,8 +1,8 @@
-"""What a check shows: members x fields with their types, then every finding; for people and for forges."""
+"""What a check shows people: members x fields with their types, then every finding."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -11,13 +11,12 @@ from rich.text import Text
 from pool_core.interfaces.types import Conflict, FieldType, unify
 from pool_core.interfaces.values import Finding
 from pool_core.plan.model import Plan, PlannedMember
-from pool_core.recipe.locate import write_path
-from pool_core.recipe.yaml_source import KeyPath
 from pool_core.report.drawing import print_indented, print_table, print_whole
 from pool_core.report.lines import indent_rest
+from pool_core.report.places import locate_finding
 from pool_core.report.text import make_harmless
 
-__all__ = ["print_findings", "print_matrix", "write_annotations"]
+__all__ = ["print_findings", "print_matrix"]
 
 _MARKS = {"error": ("✗", "bold red"), "warning": ("!", "yellow"), "info": ("i", "cyan")}
 
@@ -68,7 +67,7 @@ def print_findings(console: Console, plan: Plan, findings: Sequence[Finding]) ->
         head = Text(f"{mark} {finding.level}: ", style)
         body = Text(indent_rest(finding.message)) + Text(f"  [{make_harmless(finding.rule)}]", "dim")
         print_indented(console, head + body, hanging=4)
-        if places := _locate(plan, finding):
+        if places := locate_finding(plan, finding):
             print_indented(console, Text(f"at {', '.join(places)}", "dim"), indent=4)
         if finding.hint:
             print_indented(console, Text(make_harmless(finding.hint)), indent=4)
@@ -76,32 +75,3 @@ def print_findings(console: Console, plan: Plan, findings: Sequence[Finding]) ->
             print_indented(console, Text(f"write, in {', '.join(finding.members) or 'the pool'}:"), indent=4)
             for line in make_harmless(finding.fix).splitlines():
                 print_whole(console, f"        {line}", "bold")
-
-
-def write_annotations(plan: Plan, findings: Sequence[Finding]) -> Iterator[str]:
-    """Findings as workflow commands of GitHub Actions, which shows them at their lines of the recipe."""
-    names = {"error": "error", "warning": "warning", "info": "notice"}
-    for finding in findings:
-        parts = [f"title={_escape(finding.rule, property_=True)}"]
-        if plan.source is not None:
-            line = plan.source.find_line(_find_paths(plan, finding)[0] if finding.members else ("pool",))
-            parts = [f"file={_escape(str(plan.source.path), property_=True)}", f"line={line}", *parts]
-        text = "\n".join(part for part in (finding.message, finding.hint, finding.fix) if part)
-        yield f"::{names[finding.level]} {','.join(parts)}::{_escape(make_harmless(text))}"
-
-
-def _escape(text: str, *, property_: bool = False) -> str:
-    """Text as a workflow command may hold it."""
-    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return text.replace(":", "%3A").replace(",", "%2C") if property_ else text
-
-
-def _locate(plan: Plan, finding: Finding) -> list[str]:
-    paths = _find_paths(plan, finding)
-    return [plan.source.locate(path) if plan.source else write_path(path) for path in paths]
-
-
-def _find_paths(plan: Plan, finding: Finding) -> list[KeyPath]:
-    """Where the members of a finding stand in the recipe."""
-    key = (finding.key,) if finding.key else ()
-    return [("pool", "members", member.index, *key) for member in plan.members if member.name in finding.members]

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from pool_core.errors import BackendError, ParseError
-from pool_core.interfaces.backend import BatchBackend
+from pool_core.interfaces.batch_backend import BatchBackend
 from pool_core.interfaces.config import PluginConfig
 from pool_core.interfaces.values import Answer, Cause, Usage
 from pool_core.testing.scripted import EchoTask, ScriptedBackend

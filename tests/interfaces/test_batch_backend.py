@@ -11,7 +11,8 @@ from collections.abc import Mapping
 import pytest
 
 from pool_core.errors import BackendError
-from pool_core.interfaces.backend import Backend, BatchBackend
+from pool_core.interfaces.backend import Backend
+from pool_core.interfaces.batch_backend import BatchBackend
 from pool_core.interfaces.config import PluginConfig
 from pool_core.interfaces.values import Answer, Cause, Message, Prompt, Request
 from pool_core.testing.virtual_time import run_virtual

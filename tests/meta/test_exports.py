@@ -16,6 +16,7 @@ PUBLIC = [
     "pool_core.api",
     "pool_core.errors",
     "pool_core.interfaces.backend",
+    "pool_core.interfaces.batch_backend",
     "pool_core.interfaces.cast",
     "pool_core.interfaces.config",
     "pool_core.interfaces.contract",

@@ -61,6 +61,30 @@ print(json.dumps(found))
 
 CLI = "from pool_core.cli.main import run; run({!r})"
 
+#: Runs a command, then prints on standard error which of the named modules it has imported.
+LOADED = """
+import json, sys
+from pool_core.cli.main import run
+try:
+    run(json.loads(sys.argv[1]))
+finally:
+    print(json.dumps([name for name in json.loads(sys.argv[2]) if name in sys.modules]), file=sys.stderr)
+"""
+
+#: What a run needs and a check does not. Together they would cost a check half of its time again.
+OF_A_RUN = ["asyncio", "concurrent.futures", "pyreqwest", "pyarrow", "sqlite3", "ssl"]
+OF_A_RUN += ["pool_core.engine.run", "pool_core.job", "pool_core.store.store"]
+OF_TEXT = ["rich", "pool_core.report.findings"]
+
+RECIPE = """
+rows: {path: rows.jsonl, id: id}
+output: out.jsonl
+pool:
+  members:
+    - {name: ann, backend: {use: openai, model: m, base_url: "http://127.0.0.1:1/v1"}, task: text-generation}
+    - {name: bob, backend: {use: simulate}, task: chat}
+"""
+
 
 def run_python(*arguments):
     return subprocess.run(
@@ -106,3 +130,23 @@ def test_commands_import_only_what_they_need():
     # some versions of typer themselves import pydantic where a command has options
     assert not plugins & (heavy - {"pydantic", "pydantic_core"})
     assert "importlib_metadata" in plugins
+
+
+@pytest.mark.plugins("standard", "openai", "replay")
+@pytest.mark.parametrize(
+    ("arguments", "absent"),
+    [
+        (["--json"], [*OF_A_RUN, *OF_TEXT]),
+        (["--format", "github"], [*OF_A_RUN, *OF_TEXT]),
+        ([], OF_A_RUN),
+    ],
+)
+def test_a_check_imports_no_client_no_event_loop_and_no_table_for_machines(tmp_path, arguments, absent):
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    (tmp_path / "rows.jsonl").write_text(
+        '{"id": "1", "instruction": "Say 1.", "messages": [{"role": "user", "content": "Hi."}]}\n'
+    )
+    command = ["check", str(tmp_path / "recipe.yaml"), *arguments]
+    # what is there shows that the command has come as far as making the plan
+    done = run_python(LOADED, json.dumps(command), json.dumps([*absent, "pool_core.plan.build", "pool_openai.backend"]))
+    assert (done.returncode, done.stderr) == (0, '["pool_core.plan.build", "pool_openai.backend"]\n'), done.stdout

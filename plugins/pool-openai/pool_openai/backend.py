@@ -9,12 +9,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from ipaddress import ip_address
-from typing import Any
-
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import PyreqwestError
-from pyreqwest.http import Url
-from pyreqwest.response import Response
+from typing import TYPE_CHECKING, Any
 
 from pool_core.errors import BackendError
 from pool_core.interfaces.backend import Backend
@@ -25,6 +20,10 @@ from pool_openai.failures import Failures, read_steps
 from pool_openai.keys import read_key
 from pool_openai.waits import WAIT_HEADERS, read_exhaustion
 from pool_openai.wire import decode_reply, encode_request
+
+if TYPE_CHECKING:  # the client is imported when a backend opens: checking a recipe needs none
+    from pyreqwest.client import Client
+    from pyreqwest.response import Response
 
 __all__ = ["OpenAI"]
 
@@ -47,7 +46,6 @@ class OpenAI(Backend[OpenAIConfig]):
 
     def __init__(self, config: OpenAIConfig) -> None:
         super().__init__(config)
-        self._url = Url(config.url)
         self._failures = Failures(config)
         self._client: Client | None = None
         #: The kinds of oddities that were logged.
@@ -92,7 +90,7 @@ class OpenAI(Backend[OpenAIConfig]):
         """Read the key and make the client. Called again, it reads the key again and keeps the connections."""
         await self.refresh()
         if self._client is None:
-            self._client = _make_client(self.config, self._url)
+            self._client = _make_client(self.config)
 
     async def refresh(self) -> bool:
         reference, known = self.config.key_reference, self._failures.key
@@ -103,9 +101,11 @@ class OpenAI(Backend[OpenAIConfig]):
     async def generate(self, request: Request) -> Answer:
         if self._client is None:
             raise BackendError(Cause.PLUGIN, "the backend is not open", where=self.endpoint, hint="call open() first")
+        from pyreqwest.exceptions import PyreqwestError  # noqa: PLC0415
+
         # held for the whole call: its key is the one to mask, whatever open() or aclose() do meanwhile
         failures, limit = self._failures, self.config.max_answer_bytes
-        call = self._client.post(self._url).body_bytes(request.body).timeout(timedelta(seconds=request.timeout))
+        call = self._client.post(self.config.url).body_bytes(request.body).timeout(timedelta(seconds=request.timeout))
         if failures.key is not None:
             name = self.config.key_header
             prefix = "Bearer " if name == "authorization" else ""
@@ -148,11 +148,15 @@ class OpenAI(Backend[OpenAIConfig]):
             await client.close()
 
 
-def _make_client(config: OpenAIConfig, url: Url) -> Client:
+def _make_client(config: OpenAIConfig) -> Client:
+    from pyreqwest.client import ClientBuilder  # noqa: PLC0415
+    from pyreqwest.exceptions import PyreqwestError  # noqa: PLC0415
+    from pyreqwest.http import Url  # noqa: PLC0415
+
     headers = {"Content-Type": "application/json"} | _collect_headers(config)
     builder = ClientBuilder().follow_redirects(enable=False).referer(enable=False).default_headers(headers)
     builder = builder.user_agent("pool-openai").connect_timeout(timedelta(seconds=config.connect_timeout))
-    if not config.trust_env or _is_loopback(url.host_str or ""):
+    if not config.trust_env or _is_loopback(Url(config.url).host_str or ""):
         builder = builder.no_proxy()
     for certificate in _read_certificates(config):
         builder = builder.add_root_certificate_pem(certificate)

@@ -6,18 +6,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
-from pyreqwest import exceptions
 
 from pool_core.errors import BackendError
 from pool_core.interfaces.values import Cause
-from pool_openai.breakages import find_breakage
 from pool_openai.causes import Complaint, Verdict, classify, read_complaint
 from pool_openai.config import OpenAIConfig
 from pool_openai.keys import Key
 from pool_openai.waits import read_exhaustion, read_retry_after
+
+if TYPE_CHECKING:
+    from pyreqwest.exceptions import PyreqwestError
 
 __all__ = ["Failures", "read_steps"]
 
@@ -85,8 +87,10 @@ class Failures:
         hint = "raise first_byte_timeout, or leave it out"
         return self._write(Verdict(Cause.TIMEOUT), text, hint, maybe_billed=True)
 
-    def of_exception(self, error: exceptions.PyreqwestError, timeout: float) -> BackendError:
+    def of_exception(self, error: PyreqwestError, timeout: float) -> BackendError:
         """The error of a call that brought no whole reply. ``timeout`` is the call's own, in seconds."""
+        from pool_openai.breakages import find_breakage  # noqa: PLC0415 - it needs the client, which a check does not
+
         steps = read_steps(error)
         row = find_breakage(error, steps)
         reason = self.clean(re.sub(r" \(os error \d+\)$", "", steps[-1]), _LONGEST_MESSAGE)
@@ -178,7 +182,9 @@ def _list_fields(sent: bytes) -> Sequence[str]:
         return ()
 
 
-def read_steps(error: exceptions.PyreqwestError) -> list[str]:
+def read_steps(error: PyreqwestError) -> list[str]:
     """The messages of an exception, from the outermost to the reason."""
-    causes = error.details["causes"] if isinstance(error, exceptions.DetailedPyreqwestError) else None
+    from pyreqwest.exceptions import DetailedPyreqwestError  # noqa: PLC0415 - whoever raised it imported it
+
+    causes = error.details["causes"] if isinstance(error, DetailedPyreqwestError) else None
     return [error.message, *(cause["message"] for cause in causes or ())]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
@@ -85,6 +84,8 @@ class Replay(Backend[ReplayConfig]):
         return f"replay:{self.config.path}:{self.config.model}"
 
     async def open(self) -> None:
+        import asyncio  # noqa: PLC0415 - a recipe is checked without it
+
         self._recording = await asyncio.to_thread(Recording, self.config.path, self.config.match)
 
     async def generate(self, request: Request) -> Answer:
@@ -103,6 +104,8 @@ async def wait(seconds: float, limit: float) -> None:
     Raises:
         BackendError: the time limit of the call ends first.
     """
+    import asyncio  # noqa: PLC0415
+
     if seconds > limit:
         await asyncio.sleep(limit)
         raise BackendError(Cause.TIMEOUT, f"no answer within {limit:g} s")
