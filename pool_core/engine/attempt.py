@@ -13,6 +13,10 @@ from pool_core.interfaces.values import Answer, Cause, Request
 __all__ = ["send", "send_hedged"]
 
 
+#: A backend that keeps the limit itself knows better what to say of it, so it is given the time.
+GRACE_SECONDS = 0.25
+
+
 async def send(backend: Backend[Any], name: str, request: Request) -> Answer:
     """Send ``request`` once, within its timeout.
 
@@ -23,7 +27,7 @@ async def send(backend: Backend[Any], name: str, request: Request) -> Answer:
         BackendError: no answer; whatever the backend raised has become one that can be acted on.
     """
     try:
-        async with asyncio.timeout(request.timeout):
+        async with asyncio.timeout(request.timeout + GRACE_SECONDS):
             answer = await backend.generate(request)
     except BackendError as error:
         _check_error(error, name)

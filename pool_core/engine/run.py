@@ -14,6 +14,7 @@ from pool_core.engine.budget import Account
 from pool_core.engine.caller import Caller
 from pool_core.engine.events import MemberProgress
 from pool_core.engine.lane import MOST_UNWRITTEN, Lane
+from pool_core.engine.quota import Quota
 from pool_core.engine.retry import RetryBudget
 from pool_core.engine.sharing import make_quotas
 from pool_core.engine.spending import Spending
@@ -144,8 +145,7 @@ class Engine:
         retries = {name: RetryBudget() for name in quotas}
         lanes: dict[str, Lane] = {}
         for work, backend in zip(works, self.backends, strict=True):
-            if backend.pause is None:
-                backend.pause = quotas[backend.quota].pause
+            backend.pause = _cap_pause(quotas[backend.quota], work.member.limits.max_wait)
             quota, budget = quotas[backend.quota], retries[backend.quota]
             spending = Spending(work.member, self._account, self._stop_by_limit)
             caller = Caller(work, backend, quota, budget, spending, self.random)
@@ -290,6 +290,11 @@ async def _close_writer(writer: Writer) -> None:
     closing.result()
     if cancelled is not None:
         raise cancelled
+
+
+def _cap_pause(quota: Quota, most: float) -> Callable[[float], None]:
+    """A pause that a server can ask for in an answer, and no longer than the recipe has patience."""
+    return lambda seconds: quota.pause(min(seconds, most)) if seconds > 0 else None
 
 
 def _describe_basis(member: PlannedMember, backend: Backend[Any]) -> str | None:

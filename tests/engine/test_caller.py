@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 from random import Random
 
@@ -195,3 +196,27 @@ def test_what_a_call_used_is_kept_with_its_answer(make_member, run_members, tmp_
     with Store.read(tmp_path / "run") as store:
         (spent,) = store.read_spent().values()
     assert (spent.answers, spent.input_tokens, spent.output_tokens, spent.unknown_cost) == (5, 15, 20, 5)
+
+
+# Pauses that an answer asks for
+
+
+def test_a_pause_that_an_answer_asks_for_holds_for_the_quota_and_has_an_end(make_member, run_members):
+    times: dict[str, list[float]] = {"a": [], "b": []}
+
+    class Pausing(ScriptedBackend):
+        async def generate(self, request):
+            times[self.model].append(now())
+            if self.model == "a" and get_text(request) == "row 3":
+                self.pause(1e9)  # a server's nonsense: no more than `max_wait` is believed
+            return await super().generate(request)
+
+    members = [
+        make_member(name, Pausing(lambda _: "yes", model=name, quota="one"), concurrency=1, max_wait=50)
+        for name in "ab"
+    ]
+    summary = run_members(members, 10)
+    assert summary.status == "complete"
+    for asked in times.values():
+        assert max(later - earlier for earlier, later in itertools.pairwise(asked)) >= 49
+        assert max(asked) <= 51

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import re
@@ -101,6 +100,8 @@ class OpenAI(Backend[OpenAIConfig]):
     async def generate(self, request: Request) -> Answer:
         if self._client is None:
             raise BackendError(Cause.PLUGIN, "the backend is not open", where=self.endpoint, hint="call open() first")
+        import asyncio  # noqa: PLC0415 - like the client: checking a recipe needs neither
+
         from pyreqwest.exceptions import PyreqwestError  # noqa: PLC0415
 
         # held for the whole call: its key is the one to mask, whatever open() or aclose() do meanwhile
