@@ -13,14 +13,14 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pool_core
 from pool_core.data.export import export_run
 from pool_core.data.identify import identify_rows
 from pool_core.data.records import RunInfo, read_run_info
 from pool_core.engine.events import RunFinished, RunStarted
-from pool_core.engine.run import Engine
+from pool_core.engine.run import Engine, Notify
 from pool_core.errors import IncompatibleError, PoolError, RecipeError, UsageError
 from pool_core.interfaces.encoding import encode_document
 from pool_core.plan.judge import is_same_file
@@ -30,6 +30,7 @@ from pool_core.recipe.models import Output
 from pool_core.registry import Registry
 from pool_core.report.summary import RunSummary, summarize_run
 from pool_core.store.store import Store
+from pool_core.watchdog import Watchdog
 
 __all__ = ["Watch", "choose_run_dir", "export", "run_plan"]
 
@@ -49,7 +50,12 @@ def choose_run_dir(recipe: Path) -> Path:
 
 
 async def run_plan(
-    plan: Plan, registry: Registry, run_dir: Path, *, watch: Watch | None = None, output: bool = True
+    plan: Plan,
+    registry: Registry,
+    run_dir: Path,
+    *,
+    watch: Watch | None = None,
+    output: bool = True,
 ) -> RunSummary:
     """Run ``plan`` in ``run_dir``, or go on with what an earlier run left there, and write the merged file.
 
@@ -71,16 +77,16 @@ async def run_plan(
         _refuse_own_files(plan.folder / wanted.path, run_dir)
     started = time.monotonic()
     notes: list[str] = []
-    with Store.open(run_dir) as store:
+    with Store.open(run_dir) as store, Watchdog() as watchdog:
         keys = store.register_members(STAGE, [member.name for member in plan.members])
         counted = store.ingest(identify_rows(plan), keys, plan.rows.name)
         if counted.changed or counted.removed or 0 < counted.added < counted.rows:
             notes.append(
                 f"rows since the last run: {counted.added} new, {counted.changed} changed, {counted.removed} gone"
             )
-        engine = Engine(plan, store, keys, notify=_make_notifier(registry, notes, "pool_cell_finished"))
+        notify = _make_notifier(registry, notes, watchdog)
+        engine = Engine(plan, store, keys, notify=notify if registry.implements("pool_cell_finished") else None)
         _keep_run_info(store, plan, engine, keys)
-        notify = _make_notifier(registry, notes)
         notify("pool_run_started", RunStarted(run_dir, [member.name for member in plan.members], counted.rows))
         try:
             async with watch(engine) if watch is not None else nullcontext():
@@ -102,7 +108,7 @@ async def run_plan(
             seconds=time.monotonic() - started,
             folder=run_dir,
             output=path,
-            notes=[*notes, *engine.notes],
+            notes=[*notes, *engine.notes, *watchdog.describe_slow()],
         )
         _write_report(summary)
         told = len(notes)
@@ -206,14 +212,13 @@ def _keep_run_info(store: Store, plan: Plan, engine: Engine, keys: list[int]) ->
     (store.folder / "plan.json").write_bytes(encode_document(manifest))
 
 
-def _make_notifier(registry: Registry, notes: list[str], only: str = "") -> Any:
-    """A function that tells a hook and notes each plugin's first problem; None where no plugin listens."""
-    if only and not registry.implements(only):
-        return None
+def _make_notifier(registry: Registry, notes: list[str], watchdog: Watchdog) -> Notify:
+    """A function that tells a hook, and notes each plugin's first problem."""
     noted: set[str] = set()
+    deaf: set[str] = set()
 
     def notify(hook: str, payload: object) -> None:
-        for problem in registry.notify(hook, payload):
+        for problem in registry.notify(hook, payload, watchdog, deaf):
             head, _, _ = problem.partition(" failed: ")  # the hook and its plugin; what follows may differ each time
             if head not in noted:
                 noted.add(head)

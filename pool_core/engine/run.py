@@ -21,7 +21,7 @@ from pool_core.plan.model import Plan, PlannedMember
 from pool_core.store.store import Store
 from pool_core.store.writer import Writer
 
-__all__ = ["Engine", "build_backend"]
+__all__ = ["Engine", "Notify", "build_backend"]
 
 #: Tells a plugin hook by name; raises nothing.
 Notify = Callable[[str, object], None]

@@ -64,7 +64,17 @@ SHAPING = {
 #: Keys that do not, each with another value.
 KEEPING = {
     "name": "b",
-    "limits": {"concurrency": 1, "timeout": 1, "attempts": 1, "max_wait": 1},
+    "limits": {
+        "concurrency": 1,
+        "max_concurrency": 9,
+        "rpm": 1,
+        "tpm": 1,
+        "timeout": 1,
+        "deadline": 1,
+        "attempts": 1,
+        "max_wait": 1,
+        "max_stall": 1,
+    },
     "outputs": {"reply": "said"},
     "drop": ["said"],
     "cast": {"said": "str?"},
@@ -75,11 +85,15 @@ KEEPING = {
 }
 
 
+#: Limits that decide whether an answer is read, each with another value.
+READING = {"task_timeout": 1, "task_memory": 100}
+
+
 def test_every_key_of_a_member_is_in_one_table():
     assert SHAPING.keys() | KEEPING.keys() == Member.model_fields.keys()
     assert not SHAPING.keys() & KEEPING.keys()
     assert {name for value in SHAPING["sampling"] for name in value} == Sampling.model_fields.keys()
-    assert KEEPING["limits"].keys() == Limits.model_fields.keys()
+    assert KEEPING["limits"].keys() | READING.keys() == Limits.model_fields.keys()
 
 
 def test_everything_that_shapes_requests_changes_their_fingerprint():
@@ -119,6 +133,7 @@ def test_what_is_not_sent_changes_nothing():
         {"constant": {"language": "de"}},
         {"task": {"use": "echo", "suffix": "!"}},
         {"task": "code"},
+        *({"limits": {name: value}} for name, value in READING.items()),
     ],
 )
 def test_what_shapes_the_reading_of_answers_changes_its_fingerprint(keys):
