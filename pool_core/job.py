@@ -32,12 +32,18 @@ from pool_core.report.summary import RunSummary, summarize_run
 from pool_core.store.store import Store
 from pool_core.watchdog import Watchdog
 
-__all__ = ["Watch", "choose_run_dir", "export", "run_plan"]
+__all__ = ["STUCK_HINT", "Watch", "choose_run_dir", "export", "run_plan"]
 
 #: Shows or steers a running engine: entered before it starts, left when it has ended.
 Watch: TypeAlias = Callable[[Engine], AbstractAsyncContextManager[None]]
 
 STAGE = "pool"
+
+#: What to do about a call that hangs and cannot be ended.
+STUCK_HINT = (
+    "what was answered before is kept; let the task say `heavy = True`, so that it runs in a process that can "
+    "be ended, or report it to the plugin's authors"
+)
 
 #: The name that the store's files begin with, and what else a run keeps in its directory.
 _STORE_FILES = "run.sqlite"
@@ -55,12 +61,15 @@ async def run_plan(
     run_dir: Path,
     *,
     watch: Watch | None = None,
+    give_up: Callable[[str], None] | None = None,
     output: bool = True,
 ) -> RunSummary:
     """Run ``plan`` in ``run_dir``, or go on with what an earlier run left there, and write the merged file.
 
     Args:
         watch: shows or steers the engine while it runs.
+        give_up: called from another thread with a message when a plugin's call cannot be ended: the
+            thread of the event loop is lost, and with it the run and the answer that is being read.
         output: whether to write the recipe's output at the end.
 
     Raises:
@@ -77,7 +86,7 @@ async def run_plan(
         _refuse_own_files(plan.folder / wanted.path, run_dir)
     started = time.monotonic()
     notes: list[str] = []
-    with Store.open(run_dir) as store, Watchdog() as watchdog:
+    with Store.open(run_dir) as store, Watchdog(give_up) as watchdog:
         keys = store.register_members(STAGE, [member.name for member in plan.members])
         counted = store.ingest(identify_rows(plan), keys, plan.rows.name)
         if counted.changed or counted.removed or 0 < counted.added < counted.rows:
@@ -85,7 +94,9 @@ async def run_plan(
                 f"rows since the last run: {counted.added} new, {counted.changed} changed, {counted.removed} gone"
             )
         notify = _make_notifier(registry, notes, watchdog)
-        engine = Engine(plan, store, keys, notify=notify if registry.implements("pool_cell_finished") else None)
+        engine = Engine(
+            plan, store, keys, watchdog, notify=notify if registry.implements("pool_cell_finished") else None
+        )
         _keep_run_info(store, plan, engine, keys)
         notify("pool_run_started", RunStarted(run_dir, [member.name for member in plan.members], counted.rows))
         try:
@@ -108,7 +119,7 @@ async def run_plan(
             seconds=time.monotonic() - started,
             folder=run_dir,
             output=path,
-            notes=[*notes, *engine.notes, *watchdog.describe_slow()],
+            notes=[*notes, *engine.notes, *watchdog.describe_slow(), *engine.lag.describe()],
         )
         _write_report(summary)
         told = len(notes)

@@ -10,7 +10,7 @@ from typing import Any
 from pool_core.engine.quota import End, Place, Quota
 from pool_core.engine.retry import ACTIONS, Action, compute_backoff
 from pool_core.engine.work import Cell, WorkList
-from pool_core.errors import BackendError
+from pool_core.errors import BackendError, PluginError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.values import Answer, Cause, Outcome
 from pool_core.recipe.models import Limits
@@ -118,7 +118,11 @@ class Lane:
 
     async def _process(self, cell: Cell) -> None:
         loop = asyncio.get_running_loop()
-        if cell.request is None and not self._work.prepare(cell, self._backend):
+        try:
+            if cell.request is None and not await self._work.prepare(cell, self._backend):
+                return
+        except PluginError as error:
+            self.stop(str(error))
             return
         place = await self._acquire()
         end = End.CANCELLED
@@ -138,7 +142,7 @@ class Lane:
             end = End.ANSWERED
             self._reached = True
             now = loop.time()
-            self._work.read_reply(cell, answer, latency=now - sent, seconds=now - cell.started)
+            await self._work.read_reply(cell, answer, latency=now - sent, seconds=now - cell.started)
         finally:
             self._work.progress.in_flight -= 1
             self._quota.release(place, end)

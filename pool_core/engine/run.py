@@ -11,8 +11,10 @@ from random import Random
 from typing import Any
 
 from pool_core.engine.events import MemberProgress
+from pool_core.engine.lag import LagMonitor
 from pool_core.engine.lane import MOST_UNWRITTEN, Lane, count_workers
 from pool_core.engine.quota import Quota
+from pool_core.engine.reading import Reader
 from pool_core.engine.work import WorkList
 from pool_core.errors import BackendError, PluginError
 from pool_core.interfaces.backend import Backend
@@ -20,6 +22,7 @@ from pool_core.plan.assign import WHEN_FAILED
 from pool_core.plan.model import Plan, PlannedMember
 from pool_core.store.store import Store
 from pool_core.store.writer import Writer
+from pool_core.watchdog import Watchdog
 
 __all__ = ["Engine", "Notify", "build_backend"]
 
@@ -38,6 +41,8 @@ class Engine:
     store: Store
     #: The key of each member in the store, in the plan's order.
     keys: Sequence[int]
+    #: Entered in the thread that runs the engine.
+    watchdog: Watchdog
     notify: Notify | None = None
     random: Random = field(default_factory=Random)
     wall_time: Callable[[], float] = time.time
@@ -45,12 +50,16 @@ class Engine:
     backends: list[Backend[Any]] = field(init=False)
     #: What is worth telling beside the figures: backends that could not be closed.
     notes: list[str] = field(init=False, default_factory=list)
+    #: How late the event loop was.
+    lag: LagMonitor = field(init=False)
+    _reader: Reader = field(init=False)
     _lanes: list[Lane] = field(init=False, default_factory=list)
     _stopped: bool = field(init=False, default=False)
     _task: asyncio.Task[None] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.backends = [build_backend(member) for member in self.plan.members]
+        self._reader = Reader(self.plan, self.watchdog)
         self.progress = [MemberProgress(member.name) for member in self.plan.members]
         for assigned, rows in self.store.count_assigned():
             for progress, count in zip(self.progress, assigned, strict=True):
@@ -79,6 +88,8 @@ class Engine:
             StoreError: outcomes cannot be written. Everything that was committed is kept.
         """
         self._task = asyncio.ensure_future(self._run())
+        self.lag = LagMonitor(asyncio.get_running_loop())
+        self.watchdog.on_tick = self.lag.ping
         try:
             await self._task
         except asyncio.CancelledError:
@@ -87,6 +98,8 @@ class Engine:
                 raise
         except BaseExceptionGroup as group:
             raise _find_first(group) from group
+        finally:
+            self.watchdog.on_tick = None
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -121,6 +134,7 @@ class Engine:
             try:
                 await _close_writer(writer)
             finally:
+                self._reader.close()
                 problems = await asyncio.gather(*map(_close, backends.values()))
                 self.notes += filter(None, problems)
 
@@ -144,6 +158,7 @@ class Engine:
                 request_ids=request_ids,
                 wall_time=self.wall_time,
                 notify=self.notify,
+                reader=self._reader,
             )
             for member, key, basis, progress in zip(self.plan.members, self.keys, bases, self.progress, strict=True)
         ]

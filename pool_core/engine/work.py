@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pool_core.engine.events import CellFinished, MemberProgress
-from pool_core.errors import BackendError, TemplateError
+from pool_core.engine.reading import Reader
+from pool_core.errors import BackendError, PluginError, TemplateError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.encoding import decode_answer, decode_json, encode_answer, encode_json
 from pool_core.interfaces.values import Answer, Cause, Outcome, Request, Row, Usage
 from pool_core.plan.assign import WHEN_FAILED
-from pool_core.plan.cells import collect_sampling, compute_key, make_prompt, read_answer
+from pool_core.plan.cells import collect_sampling, compute_key
 from pool_core.plan.model import PlannedMember
 from pool_core.store.records import CellRecord, KnownCell, NewAnswer, StoredRow
 from pool_core.store.schema import pack_cell
@@ -65,8 +67,10 @@ class WorkList:
         request_ids: Iterator[int],
         wall_time: Callable[[], float],
         notify: Callable[[str, object], None] | None,
+        reader: Reader,
     ) -> None:
         self.member = member
+        self._reader = reader
         self.progress = progress
         self._store = store
         self._key = key
@@ -137,13 +141,17 @@ class WorkList:
         else:
             self.progress.failed[cell.cause] += 1
 
-    def prepare(self, cell: Cell, backend: Backend[Any]) -> bool:
-        """Make the cell's request. Returns False where the cell is finished without asking anything."""
+    async def prepare(self, cell: Cell, backend: Backend[Any]) -> bool:
+        """Make the cell's request. Returns False where the cell is finished without asking anything.
+
+        Raises:
+            PluginError: no call of the task can work. The cell is not finished.
+        """
         member = self.member
         try:
             if cell.condition_failed and member.when is not None:
                 member.when.test(cell.row)
-            prompt = make_prompt(member, cell.row)
+            prompt = await self._reader.make_prompt(member, cell.row)
             sampling = collect_sampling(member, cell.sample)
             body = backend.encode(prompt, sampling)
             cell.request_key = compute_key(backend.identity, body, cell.sample)
@@ -153,16 +161,18 @@ class WorkList:
         except BackendError as error:
             self.finish(cell, Outcome("failed", error.cause, str(error)))
             return False
+        except PluginError:
+            raise
         except Exception as error:  # noqa: BLE001 - a broken backend costs its cell, never the run
             broken = f"the backend {member.backend.name} cannot write the request: {type(error).__name__}: {error}"
             self.finish(cell, Outcome("failed", Cause.PLUGIN, broken))
             return False
-        if self._reuse_answer(cell):
+        if await self._reuse_answer(cell):
             return False
         cell.request = Request(next(self._request_ids), prompt, sampling, cell.sample, body, member.limits.timeout)
         return True
 
-    def _reuse_answer(self, cell: Cell) -> bool:
+    async def _reuse_answer(self, cell: Cell) -> bool:
         """Take a stored answer to this very request, if there is one."""
         if not self._free_answers:
             return False
@@ -172,10 +182,11 @@ class WorkList:
         key, body = found
         self._free_answers -= 1
         self.progress.reused += 1
-        self.finish(cell, read_answer(self.member, decode_answer(body), cell.row), stored=key)
+        outcome = await self._reader.read_answer(self.member, decode_answer(body), cell.row)
+        self.finish(cell, outcome, stored=key)
         return True
 
-    def read_reply(self, cell: Cell, answer: Answer, *, latency: float, seconds: float) -> None:
+    async def read_reply(self, cell: Cell, answer: Answer, *, latency: float, seconds: float) -> None:
         """End the cell with an answer that was just paid for.
 
         Args:
@@ -193,7 +204,16 @@ class WorkList:
             self.finish(cell, Outcome("failed", Cause.PLUGIN, broken), seconds=seconds)
             return
         paid = NewAnswer(self._wall_time(), latency, cell.request_key, body)
-        self.finish(cell, read_answer(self.member, answer, cell.row), paid=paid, seconds=seconds)
+        try:
+            outcome = await self._reader.read_answer(self.member, answer, cell.row)
+        except (PluginError, CancelledError) as error:
+            # The answer is paid for: it is kept, and the next run reads it.
+            outcome = Outcome("failed", Cause.CANCELLED, "the answer was not read", answer=answer)
+            self.finish(cell, outcome, paid=paid, seconds=seconds, settled=False)
+            if isinstance(error, CancelledError):
+                raise
+            return
+        self.finish(cell, outcome, paid=paid, seconds=seconds)
 
     def finish(
         self,
@@ -203,8 +223,13 @@ class WorkList:
         paid: NewAnswer | None = None,
         stored: int | None = None,
         seconds: float = 0.0,
+        settled: bool = True,
     ) -> None:
-        """Record how the cell ended. Raises `StoreError` if nothing can be written any more."""
+        """Record how the cell ended. Raises `StoreError` if nothing can be written any more.
+
+        Args:
+            settled: whether the same answer would end the same way; if not, the next run reads it again.
+        """
         outputs = None
         if outcome.outputs is not None:
             try:
@@ -217,7 +242,7 @@ class WorkList:
         record = CellRecord(
             cell.key,
             outcome.status,
-            self._basis,
+            self._basis if settled else None,
             stored,
             cell.attempts,
             seconds,
