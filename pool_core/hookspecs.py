@@ -59,7 +59,8 @@ def pool_check_compatibility(plan: Plan) -> Iterable[Finding] | None:
     """Add findings to a plan: the custom compatibility check of every installed plugin.
 
     Called once for every plan, before anything is contacted. ``plan`` is read-only. An exception is
-    a finding of level ``error`` that names the plugin, so a broken check never lets a plan pass.
+    a finding of level ``error`` that names the plugin, so a broken check never lets a plan pass. So is a
+    check that takes longer than ten seconds.
     """
 
 
@@ -70,7 +71,10 @@ def pool_run_started(run: RunStarted) -> None:
 
 @hookspec
 def pool_cell_finished(cell: CellFinished) -> None:
-    """A cell ended. Called from the event loop: return quickly. Exceptions never stop the run."""
+    """A cell ended. Called from the event loop: return quickly. Exceptions never stop the run.
+
+    A plugin that takes longer than ten seconds is told nothing more in this run.
+    """
 
 
 @hookspec

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pool_core
 from pool_core.data.export import export_run
 from pool_core.data.identify import identify_rows
 from pool_core.data.records import RunInfo, read_run_info
 from pool_core.engine.events import RunFinished, RunStarted
-from pool_core.engine.run import Engine
+from pool_core.engine.run import Engine, Notify
 from pool_core.errors import IncompatibleError, PoolError, RecipeError, UsageError
 from pool_core.interfaces.encoding import encode_document
 from pool_core.plan.judge import is_same_file
@@ -32,13 +32,20 @@ from pool_core.report.lines import count
 from pool_core.report.summary import RunSummary, summarize_run
 from pool_core.store.files import write_file
 from pool_core.store.store import Store
+from pool_core.watchdog import Watchdog
 
-__all__ = ["Watch", "choose_run_dir", "export", "refuse_incompatible", "run_plan"]
+__all__ = ["STUCK_HINT", "Watch", "choose_run_dir", "export", "refuse_incompatible", "run_plan"]
 
 #: Shows or steers a running engine: entered before it starts, left when it has ended.
 Watch: TypeAlias = Callable[[Engine], AbstractAsyncContextManager[None]]
 
 STAGE = "pool"
+
+#: What to do about a call that hangs and cannot be ended.
+STUCK_HINT = (
+    "what was answered before is kept; let the task say `heavy = True`, so that it runs in a process that can "
+    "be ended, or report it to the plugin's authors"
+)
 
 #: The name that the store's files begin with, and what else a run keeps in its directory.
 _STORE_FILES = "run.sqlite"
@@ -51,12 +58,20 @@ def choose_run_dir(recipe: Path) -> Path:
 
 
 async def run_plan(
-    plan: Plan, registry: Registry, run_dir: Path, *, watch: Watch | None = None, output: bool = True
+    plan: Plan,
+    registry: Registry,
+    run_dir: Path,
+    *,
+    watch: Watch | None = None,
+    give_up: Callable[[str], None] | None = None,
+    output: bool = True,
 ) -> RunSummary:
     """Run ``plan`` in ``run_dir``, or go on with what an earlier run left there, and write the merged file.
 
     Args:
         watch: shows or steers the engine while it runs.
+        give_up: called from another thread with a message when a plugin's call cannot be ended: the
+            thread of the event loop is lost, and with it the run and the answer that is being read.
         output: whether to write the recipe's output at the end.
 
     Raises:
@@ -74,16 +89,18 @@ async def run_plan(
     started = time.monotonic()
     notes: list[str] = []
     stamp = plan.rows.read_stamp()
-    with Store.open(run_dir) as store:
+    with Store.open(run_dir) as store, Watchdog(give_up) as watchdog:
         keys = store.register_members(STAGE, [member.name for member in plan.members])
         counted = store.ingest(identify_rows(plan), keys, plan.rows.name)
         if counted.changed or counted.removed or 0 < counted.added < counted.rows:
             notes.append(
                 f"rows since the last run: {counted.added} new, {counted.changed} changed, {counted.removed} gone"
             )
-        engine = Engine(plan, store, keys, notify=_make_notifier(registry, notes, "pool_cell_finished"))
+        notify = _make_notifier(registry, notes, watchdog)
+        engine = Engine(
+            plan, store, keys, watchdog, notify=notify if registry.implements("pool_cell_finished") else None
+        )
         _keep_run_info(store, plan, engine, keys)
-        notify = _make_notifier(registry, notes)
         notify("pool_run_started", RunStarted(run_dir, [member.name for member in plan.members], counted.rows))
         try:
             async with watch(engine) if watch is not None else nullcontext():
@@ -112,7 +129,7 @@ async def run_plan(
             seconds=time.monotonic() - started,
             folder=run_dir,
             output=path,
-            notes=[*notes, *engine.notes],
+            notes=[*notes, *engine.notes, *watchdog.describe_slow(), *engine.lag.describe()],
             limit=engine.limit,
         )
         _write_report(summary)
@@ -220,14 +237,13 @@ def _keep_run_info(store: Store, plan: Plan, engine: Engine, keys: list[int]) ->
     write_file(store.folder / "plan.json", encode_document(manifest))
 
 
-def _make_notifier(registry: Registry, notes: list[str], only: str = "") -> Any:
-    """A function that tells a hook and notes each plugin's first problem; None where no plugin listens."""
-    if only and not registry.implements(only):
-        return None
+def _make_notifier(registry: Registry, notes: list[str], watchdog: Watchdog) -> Notify:
+    """A function that tells a hook, and notes each plugin's first problem."""
     noted: set[str] = set()
+    deaf: set[str] = set()
 
     def notify(hook: str, payload: object) -> None:
-        for problem in registry.notify(hook, payload):
+        for problem in registry.notify(hook, payload, watchdog, deaf):
             head, _, _ = problem.partition(" failed: ")  # the hook and its plugin; what follows may differ each time
             if head not in noted:
                 noted.add(head)

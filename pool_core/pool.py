@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from typing import Any, get_args
 from pool_core.data.layouts import Layout, arrange, list_names
 from pool_core.data.records import read_generations, read_run_info
 from pool_core.engine.run import Engine
-from pool_core.errors import UsageError
+from pool_core.errors import PluginError, UsageError
 from pool_core.interfaces.values import Row
-from pool_core.job import choose_run_dir, export, run_plan
+from pool_core.job import STUCK_HINT, choose_run_dir, export, run_plan
 from pool_core.plan.build import make_plan
 from pool_core.plan.model import Plan
 from pool_core.plan.rows import MemoryRows
@@ -98,6 +98,7 @@ class Pool(PoolSpec):
         Raises:
             IncompatibleError: the members do not fit together; nothing was asked.
             RecipeError, PluginError, RowsError, StoreError: it cannot start.
+            PluginError: a plugin hangs in a call that cannot be ended; what was answered before is in ``run_dir``.
         """
         registry = registry or Registry.discover()
         plan = self._make_plan(rows, id_column, registry)
@@ -147,11 +148,16 @@ class _Job:
         # A future, as joining an interrupted thread is broken before Python 3.13: it counts as ended.
         ended: Future[RunSummary] = Future()
 
+        def give_up(message: str) -> None:
+            """Leave the thread behind: it hangs in a call that cannot be ended."""
+            ended.set_exception(PluginError(message, hint=STUCK_HINT))
+
         def work() -> None:
-            try:
-                ended.set_result(asyncio.run(run_plan(*self._arguments, watch=self._watch)))
-            except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
-                ended.set_exception(error)
+            with suppress(InvalidStateError):  # it was given up
+                try:
+                    ended.set_result(asyncio.run(run_plan(*self._arguments, watch=self._watch, give_up=give_up)))
+                except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
+                    ended.set_exception(error)
 
         threading.Thread(target=copy_context().run, args=(work,), name="pool-run", daemon=True).start()
         while True:

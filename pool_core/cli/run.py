@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -28,8 +31,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pool_core.engine.run import Engine
+    from pool_core.store.writer import Writer
 
 __all__ = ["run"]
+
+#: Seconds for what is on its way to the disk, where the process has to end at once.
+COMMIT_SECONDS = 5.0
 
 
 def run(
@@ -62,18 +69,39 @@ def run(
     if not silent and plan.compatible and plan.findings:
         print_findings(console, plan, plan.findings)
 
+    writers: list[Writer] = []
+
     @asynccontextmanager
     async def watch(engine: Engine) -> AsyncIterator[None]:
+        writers.append(engine.store.writer)
         async with _stop_on_signals(engine, console), _show(engine, console, silent=silent):
             yield
 
-    summary = asyncio.run(run_plan(plan, registry, run_dir or choose_run_dir(recipe), watch=watch))
+    give_up = partial(_give_up, writers)
+    job = run_plan(plan, registry, run_dir or choose_run_dir(recipe), watch=watch, give_up=give_up)
+    summary = asyncio.run(job)
     if json:
         print_json(summary.to_dict())
     elif not quiet:
         options = {"--run-dir": run_dir, "--rows": rows, "--output": output, "--plugins": plugins}
         print_summary(make_console(), summary, _write_command(recipe, options, block or ()))
     raise typer.Exit(summary.exit_code)
+
+
+def _give_up(writers: Iterable[Writer], message: str) -> NoReturn:
+    """End the process, whose main thread hangs in a plugin. Called from another thread."""
+    import time
+
+    from pool_core.errors import PluginError
+    from pool_core.job import STUCK_HINT
+
+    until = time.monotonic() + COMMIT_SECONDS
+    while any(writer.pending and not writer.failed for writer in writers) and time.monotonic() < until:
+        time.sleep(0.01)
+    error = PluginError(message, hint=STUCK_HINT)
+    text = f"error: {error}\n".encode(errors="backslashreplace")
+    os.write(sys.stderr.fileno(), text)  # not by the stream, whose lock the main thread may hold
+    os._exit(error.exit_code)
 
 
 def _write_command(recipe: Path, options: Mapping[str, object], block: Iterable[str]) -> str:

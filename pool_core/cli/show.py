@@ -97,10 +97,13 @@ def _describe_request(member: PlannedMember, row: NewRow, sample: int) -> dict[s
     from pool_core.errors import BackendError, TemplateError, UsageError
     from pool_core.interfaces.encoding import decode_json
     from pool_core.plan.cells import collect_sampling, make_prompt
+    from pool_core.watchdog import Watchdog
 
     backend = build_backend(member)
     try:
-        body = backend.encode(make_prompt(member, decode_json(row.data)), collect_sampling(member, sample))
+        with Watchdog() as watchdog:
+            prompt = make_prompt(member, decode_json(row.data), watchdog)
+        body = backend.encode(prompt, collect_sampling(member, sample))
     except (TemplateError, BackendError) as error:
         where = f"{member.name}, row {row.row_id!r}"
         raise UsageError(error.message, where=where, hint=error.hint) from error

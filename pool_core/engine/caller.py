@@ -17,7 +17,7 @@ from pool_core.engine.retry import TROUBLES, RetryBudget
 from pool_core.engine.spending import Spending
 from pool_core.engine.step import Next, Step, choose_step
 from pool_core.engine.work import Cell, WorkList, read_usage
-from pool_core.errors import BackendError
+from pool_core.errors import BackendError, PluginError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.values import Answer, Cause, Request, Usage
 
@@ -68,8 +68,11 @@ class Caller:
 
     async def ask(self, cell: Cell) -> Step:
         """Ask for ``cell``, unless a stored answer ends it."""
-        if cell.request is None and not self._work.prepare(cell, self._backend):
-            return Step(Next.END)
+        try:
+            if cell.request is None and not await self._work.prepare(cell, self._backend):
+                return Step(Next.END)
+        except PluginError as error:
+            return Step(Next.LEAVE, stop=str(error))
         if self._stopped:
             return Step(Next.LEAVE)
         assert cell.request is not None
@@ -127,7 +130,10 @@ class Caller:
         if error is not None:
             return await self._judge_failure(cell, error, sent, now, probe=probe)
         self._note_answer(cell, now - sent)
-        ended = self._work.read_reply(cell, answer, latency=now - sent, seconds=now - cell.started)
+        try:
+            ended = await self._work.read_reply(cell, answer, latency=now - sent, seconds=now - cell.started)
+        except PluginError as error:
+            return Step(Next.LEAVE, stop=str(error))
         return Step(Next.END if ended else Next.AGAIN)
 
     def _count_request(self, cell: Cell) -> None:

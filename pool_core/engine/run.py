@@ -13,8 +13,10 @@ from typing import Any
 from pool_core.engine.budget import Account
 from pool_core.engine.caller import Caller
 from pool_core.engine.events import MemberProgress
+from pool_core.engine.lag import LagMonitor
 from pool_core.engine.lane import MOST_UNWRITTEN, Lane
 from pool_core.engine.quota import Quota
+from pool_core.engine.reading import Reader
 from pool_core.engine.retry import RetryBudget
 from pool_core.engine.sharing import make_quotas
 from pool_core.engine.spending import Spending
@@ -28,8 +30,9 @@ from pool_core.plan.model import Plan, PlannedMember
 from pool_core.recipe.models import Budget, StopWhen
 from pool_core.store.store import Store
 from pool_core.store.writer import Writer
+from pool_core.watchdog import Watchdog
 
-__all__ = ["Engine", "build_backend"]
+__all__ = ["Engine", "Notify", "build_backend"]
 
 #: Tells a plugin hook by name; raises nothing.
 Notify = Callable[[str, object], None]
@@ -46,6 +49,8 @@ class Engine:
     store: Store
     #: The key of each member in the store, in the plan's order.
     keys: Sequence[int]
+    #: Entered in the thread that runs the engine.
+    watchdog: Watchdog
     notify: Notify | None = None
     random: Random = field(default_factory=Random)
     wall_time: Callable[[], float] = time.time
@@ -55,6 +60,9 @@ class Engine:
     notes: list[str] = field(init=False, default_factory=list)
     #: The limit of the recipe that has stopped the run; empty while none has.
     limit: str = field(init=False, default="")
+    #: How late the event loop was.
+    lag: LagMonitor = field(init=False)
+    _reader: Reader = field(init=False)
     _lanes: list[Lane] = field(init=False, default_factory=list)
     _stopped: bool = field(init=False, default=False)
     _task: asyncio.Task[None] | None = field(init=False, default=None)
@@ -62,6 +70,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.backends = [build_backend(member) for member in self.plan.members]
+        self._reader = Reader(self.plan, self.watchdog)
         self.progress = [MemberProgress(member.name) for member in self.plan.members]
         for assigned, rows in self.store.count_assigned():
             for progress, count in zip(self.progress, assigned, strict=True):
@@ -90,6 +99,8 @@ class Engine:
             StoreError: outcomes cannot be written. Everything that was committed is kept.
         """
         self._task = asyncio.ensure_future(self._run())
+        self.lag = LagMonitor(asyncio.get_running_loop())
+        self.watchdog.on_tick = self.lag.ping
         try:
             await self._task
         except asyncio.CancelledError:
@@ -98,6 +109,8 @@ class Engine:
                 raise
         except BaseExceptionGroup as group:
             raise _find_first(group) from group
+        finally:
+            self.watchdog.on_tick = None
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -134,6 +147,7 @@ class Engine:
             try:
                 await _close_writer(writer)
             finally:
+                self._reader.close()
                 problems = await asyncio.gather(*map(_close, backends.values()))
                 self.notes += filter(None, problems)
                 if self._account is not None and self._account.estimated:
@@ -233,6 +247,7 @@ class Engine:
                 request_ids=request_ids,
                 wall_time=self.wall_time,
                 notify=self.notify,
+                reader=self._reader,
             )
             for member, key, bases, progress in zip(self.plan.members, self.keys, all_bases, self.progress, strict=True)
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -9,12 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pool_core.engine.events import CellFinished, MemberProgress
-from pool_core.errors import BackendError, TemplateError
+from pool_core.engine.reading import Reader
+from pool_core.errors import BackendError, PluginError, TemplateError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.encoding import decode_answer, decode_json, encode_answer, encode_json
 from pool_core.interfaces.values import Answer, Cause, Outcome, Prompt, Request, Row, Usage
 from pool_core.plan.assign import WHEN_FAILED
-from pool_core.plan.cells import collect_sampling, compute_key, format_prompt, read_answer, render_prompt
+from pool_core.plan.cells import collect_sampling, compute_key
 from pool_core.plan.model import PlannedMember
 from pool_core.plan.prices import compute_cost
 from pool_core.plan.reask import count_reasks, extend_prompt
@@ -85,6 +87,7 @@ class WorkList:
         request_ids: Iterator[int],
         wall_time: Callable[[], float],
         notify: Callable[[str, object], None] | None,
+        reader: Reader,
     ) -> None:
         """Make the list of one member.
 
@@ -104,6 +107,7 @@ class WorkList:
         self._request_ids = request_ids
         self._wall_time = wall_time
         self._notify = notify
+        self._reader = reader
         #: Told of the end of each cell, with its cause if it failed.
         self.on_end: list[Callable[[Cause | None], None]] = []
         self._position = -1
@@ -167,29 +171,33 @@ class WorkList:
         else:
             self.progress.failed[cell.cause] += 1
 
-    def prepare(self, cell: Cell, backend: Backend[Any]) -> bool:
-        """Make the cell's request. Returns False where the cell is finished without asking anything."""
-        while self._write_request(cell, backend):
+    async def prepare(self, cell: Cell, backend: Backend[Any]) -> bool:
+        """Make the cell's request. Returns False where the cell is finished without asking anything.
+
+        Raises:
+            PluginError: no call of the task can work. The cell is not finished.
+        """
+        while await self._write_request(cell, backend):
             stored = self._take_answer(cell)
             if stored is None:
                 return True
             key, answer = stored
-            outcome = read_answer(self.member, answer, cell.row)
+            outcome = await self._reader.read_answer(self.member, answer, cell.row)
             if not self._extend(cell, answer, outcome):
                 self.progress.reused += 1
                 self.finish(cell, outcome, stored=key)
                 break
         return False
 
-    def _write_request(self, cell: Cell, backend: Backend[Any]) -> bool:
+    async def _write_request(self, cell: Cell, backend: Backend[Any]) -> bool:
         """Write what is to be sent. Returns False where it cannot be, which finishes the cell."""
         member = self.member
         try:
             if cell.prompt is None:
                 if cell.condition_failed and member.when is not None:
                     member.when.test(cell.row)
-                cell.prompt = render_prompt(member, cell.row)
-            prompt = format_prompt(member, cell.prompt)
+                cell.prompt = await self._reader.render(member, cell.row)
+            prompt = self._reader.format(member, cell.prompt)
             sampling = collect_sampling(member, cell.sample)
             body = backend.encode(prompt, sampling)
             cell.request_key = compute_key(backend.identity, body, cell.sample, cell.ask)
@@ -199,6 +207,8 @@ class WorkList:
         except BackendError as error:
             self.finish(cell, Outcome("failed", error.cause, str(error)))
             return False
+        except PluginError:
+            raise
         except Exception as error:  # noqa: BLE001 - a broken backend costs its cell, never the run
             broken = f"the backend {member.backend.name} cannot write the request: {type(error).__name__}: {error}"
             self.finish(cell, Outcome("failed", Cause.PLUGIN, broken))
@@ -226,7 +236,7 @@ class WorkList:
         cell.request = None
         return True
 
-    def read_reply(self, cell: Cell, answer: Answer, *, latency: float, seconds: float) -> bool:
+    async def read_reply(self, cell: Cell, answer: Answer, *, latency: float, seconds: float) -> bool:
         """Keep an answer that was just paid for. Returns whether it ends the cell; if not, the cell is asked again.
 
         Args:
@@ -240,7 +250,11 @@ class WorkList:
             broken = f"the answer of the backend {name} cannot be stored: {type(error).__name__}: {error}"
             self.finish(cell, Outcome("failed", Cause.PLUGIN, broken), seconds=seconds)
             return True
-        outcome = read_answer(self.member, answer, cell.row)
+        try:
+            outcome = await self._reader.read_answer(self.member, answer, cell.row)
+        except (PluginError, CancelledError):
+            self._store.writer.submit_answer(paid)  # it is kept, and the next run reads it
+            raise
         if self._extend(cell, answer, outcome):
             self.progress.reasks += 1
             self._store.writer.submit_answer(paid)

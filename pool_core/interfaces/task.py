@@ -20,7 +20,8 @@ class Task(ABC, Generic[ConfigT]):
     """Turns a row into a prompt and a raw answer into typed output fields.
 
     A task is configured by a frozen pydantic model and is not one itself. `render` and `parse` are
-    pure: no network, no files, no clock, no state. They are called from one thread, once per cell.
+    pure: no network, no files, no clock, no state. They are called from one thread, once per cell, and
+    ended where they take more than the member's ``limits: {task_timeout, task_memory}``.
     """
 
     #: The configuration that recipes write beside ``use:``.
@@ -54,6 +55,18 @@ class Task(ABC, Generic[ConfigT]):
         """Whether `parse` is called for an answer that stops at the token limit.
 
         If not, such a cell fails with the cause ``truncated``; its answer stays in the store.
+        """
+        return False
+
+    @property
+    def heavy(self) -> bool:
+        """Whether `render` and `parse` run in a process of their own, which can be ended at any moment.
+
+        A task that is not heavy runs on the event loop, where nothing else runs meanwhile: it has to
+        need milliseconds. Heavy is what searches with foreign patterns, compiles, computes, or spends
+        long in C code, which cannot be interrupted. It costs about 0.5 ms a cell, and the task must be
+        importable: its class in a module, its configuration of plain values. A class may just say
+        ``heavy = True``.
         """
         return False
 

@@ -25,6 +25,7 @@ from pool_core.recipe.locate import locate
 from pool_core.recipe.models import Member, Recipe
 from pool_core.recipe.yaml_source import KeyPath, Source
 from pool_core.registry import Registry
+from pool_core.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from pool_core.templates import Expression
@@ -65,13 +66,14 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
     if source is not None:
         inputs["recipe"] = source.path
     folder = source.folder if source is not None else Path.cwd()
-    findings = [
-        *run_policies(policies, signatures),
-        *check_members(members, sample, columns, complete=complete),
-        *check_budget(recipe.budget, members),
-        *check_pool(pool, members, columns, complete=complete),
-        *check_output(recipe.output, schema, columns, folder, inputs),
-    ]
+    with Watchdog() as watchdog:
+        findings = [
+            *run_policies(policies, signatures, watchdog),
+            *check_members(members, sample, columns, watchdog, complete=complete),
+            *check_budget(recipe.budget, members),
+            *check_pool(pool, members, columns, complete=complete),
+            *check_output(recipe.output, schema, columns, folder, inputs),
+        ]
     plan = Plan(
         recipe=recipe,
         source=source,
@@ -87,7 +89,8 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
         ),
         provenance=_describe_plugins(registry),
     )
-    findings += registry.collect_findings(plan.protect())
+    with Watchdog() as watchdog:
+        findings += registry.collect_findings(plan.protect(), watchdog)
     kept, silenced = apply_rules(findings, pool.findings)
     return replace(plan, findings=sort_findings(kept), silenced=sort_findings(silenced))
 

@@ -4,28 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from pydantic_core import PydanticSerializationError
 
 from pool_core.errors import ParseError, PoolError, TemplateError
+from pool_core.interfaces.task import Task
 from pool_core.interfaces.values import Answer, Cause, Outcome, Prompt, Row
+from pool_core.plan.adapt import Adapter
 from pool_core.plan.model import BackendPlan, PlannedMember
+from pool_core.watchdog import CallStoppedError, Watchdog, describe_error
 
-__all__ = ["collect_sampling", "compute_key", "format_prompt", "make_prompt", "read_answer", "render_prompt"]
+__all__ = [
+    "TaskMember",
+    "collect_sampling",
+    "compute_key",
+    "find_fault",
+    "format_prompt",
+    "make_prompt",
+    "parse_answer",
+    "read_answer",
+    "render_guarded",
+    "render_prompt",
+]
+
+T = TypeVar("T")
 
 
-def make_prompt(member: PlannedMember, row: Row) -> Prompt:
+class TaskMember(Protocol):
+    """What of a member renders rows and parses answers."""
+
+    @property
+    def task(self) -> Task[Any]:
+        """Its task."""
+
+    @property
+    def task_name(self) -> str:
+        """The task's qualified name."""
+
+    @property
+    def adapter(self) -> Adapter:
+        """Its adapter."""
+
+
+def make_prompt(member: PlannedMember, row: Row, watchdog: Watchdog | None = None) -> Prompt:
     """What ``member`` asks for ``row``, in the form that its backend takes.
+
+    Args:
+        watchdog: ends what takes more than the member's limits; without one, nothing does.
 
     Raises:
         TemplateError: the row yields no prompt, whatever the task or the format did.
     """
-    return format_prompt(member, render_prompt(member, row))
+    return format_prompt(member, render_guarded(member, row, watchdog), watchdog)
 
 
-def render_prompt(member: PlannedMember, row: Row) -> Prompt:
-    """What the task of ``member`` asks for ``row``. Raises `TemplateError` where it cannot."""
+def render_guarded(member: PlannedMember, row: Row, watchdog: Watchdog | None = None) -> Prompt:
+    """What the task of ``member`` asks for ``row``, before a prompt format has made it text; see `make_prompt`."""
+    return _guard(member, f"the task {member.task_name}", lambda: render_prompt(member, row), watchdog)
+
+
+def render_prompt(member: TaskMember, row: Row) -> Prompt:
+    """What the task makes of ``row``. Raises `TemplateError` whatever the task did."""
     label = f"the task {member.task_name}"
     prompt = _call(label, lambda: member.task.render(member.adapter.adapt_row(row)))
     if not isinstance(prompt, Prompt):
@@ -33,16 +73,25 @@ def render_prompt(member: PlannedMember, row: Row) -> Prompt:
     return prompt
 
 
-def format_prompt(member: PlannedMember, prompt: Prompt) -> Prompt:
-    """``prompt`` in the form that the member's backend takes. Raises `TemplateError` where there is none."""
+def format_prompt(member: PlannedMember, prompt: Prompt, watchdog: Watchdog | None = None) -> Prompt:
+    """``prompt`` as one text where the member has a prompt format. Raises `TemplateError` whatever that did."""
     prompt_format = member.prompt_format
     if prompt_format is None or prompt.text is not None:
         return prompt
     label = f"the prompt format of {member.name}"
-    text = _call(label, lambda: prompt_format.format(prompt.messages))
+    text = _guard(member, label, lambda: _call(label, lambda: prompt_format.format(prompt.messages)), watchdog)
     if not isinstance(text, str):
         raise TemplateError(f"{label} returned {type(text).__name__} instead of text")
     return Prompt(text=text, schema=prompt.schema)
+
+
+def _guard(member: PlannedMember, label: str, call: Callable[[], T], watchdog: Watchdog | None) -> T:
+    if watchdog is None:
+        return call()
+    try:
+        return watchdog.run(call, label, seconds=member.limits.task_timeout, memory=member.limits.task_memory)
+    except CallStoppedError as error:
+        raise TemplateError(f"{label} {error}") from None
 
 
 def _call(label: str, call: Callable[[], Any]) -> Any:
@@ -52,7 +101,7 @@ def _call(label: str, call: Callable[[], Any]) -> Any:
     except (TemplateError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise TemplateError(f"{label} broke: {type(error).__name__}: {error}") from error
+        raise TemplateError(f"{label} broke: {describe_error(error)}") from error
 
 
 def collect_sampling(member: PlannedMember, sample: int) -> Mapping[str, Any]:
@@ -76,37 +125,53 @@ def compute_key(identity: str, body: bytes, sample: int, ask: int = 0) -> bytes:
     return digest.digest()
 
 
-def read_answer(member: PlannedMember, answer: Answer, row: Row) -> Outcome:
-    """What ``answer`` gives: the pool's fields, or why it gives none. Raises nothing."""
-    unusable = _find_fault(member, answer)
-    if unusable is not None:
-        return unusable
+def read_answer(member: PlannedMember, answer: Answer, row: Row, watchdog: Watchdog | None = None) -> Outcome:
+    """What ``answer`` gives: the pool's fields, or why it gives none. Raises nothing but a person's interrupt.
+
+    Args:
+        watchdog: ends what takes more than the member's limits; without one, nothing does.
+    """
+    unusable = find_fault(member, answer)
+    if unusable is not None or watchdog is None:
+        return unusable or parse_answer(member, answer, row)
+    label, limits = f"the task {member.task_name}", member.limits
+    try:
+        return watchdog.run(
+            lambda: parse_answer(member, answer, row), label, seconds=limits.task_timeout, memory=limits.task_memory
+        )
+    except CallStoppedError as error:
+        return _fail(answer, Cause.PARSE, f"{label} {error}, reading the answer")
+
+
+def parse_answer(member: TaskMember, answer: Answer, row: Row) -> Outcome:
+    """What the task reads in an answer that is worth parsing, or why it reads nothing."""
+    label = f"the task {member.task_name}"
+    try:
+        return _parse(member, label, answer, row)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a broken parser costs its cell, never the run
+        return _fail(answer, Cause.PARSE, f"{label} broke: {describe_error(error)}")
+
+
+def _parse(member: TaskMember, label: str, answer: Answer, row: Row) -> Outcome:
     try:
         output = member.task.parse(answer, member.adapter.adapt_row(row))
-        if not isinstance(output, member.task.output):
-            return _fail(
-                answer,
-                Cause.SCHEMA,
-                f"the task {member.task_name} returned {type(output).__name__}, "
-                f"declared is {member.task.output.__name__}",
-            )
+        declared = member.task.output
+        if not isinstance(output, declared):
+            returned = type(output).__name__
+            return _fail(answer, Cause.SCHEMA, f"{label} returned {returned}, declared is {declared.__name__}")
         values = output.model_dump(mode="json", by_alias=False, warnings="error")
         return Outcome("ok", outputs=member.adapter.adapt_output(values), answer=answer)
     except PydanticSerializationError as error:
-        return _fail(
-            answer, Cause.SCHEMA, f"the task {member.task_name} returned what its output does not declare: {error}"
-        )
+        return _fail(answer, Cause.SCHEMA, f"{label} returned what its output does not declare: {error}")
     except ParseError as error:
         return _fail(answer, error.cause, str(error))
     except PoolError as error:
         return _fail(answer, Cause.PARSE, str(error))
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - a broken parser costs its cell, never the run
-        return _fail(answer, Cause.PARSE, f"the task {member.task_name} broke: {type(error).__name__}: {error}")
 
 
-def _find_fault(member: PlannedMember, answer: Answer) -> Outcome | None:
+def find_fault(member: PlannedMember, answer: Answer) -> Outcome | None:
     """Why ``answer`` is not worth parsing, None if it is."""
     if answer.finish_reason == "content_filter":
         return _fail(answer, Cause.CONTENT_FILTER, "the provider withheld the answer")

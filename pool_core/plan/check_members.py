@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from time import monotonic
 
 from pool_core.errors import TemplateError
 from pool_core.interfaces.types import FieldType, accepts
 from pool_core.interfaces.values import Finding, Row
 from pool_core.plan.cells import make_prompt
 from pool_core.plan.model import PlannedMember
+from pool_core.watchdog import Watchdog
 
 __all__ = ["check_members"]
 
@@ -17,6 +19,7 @@ def check_members(
     members: Sequence[PlannedMember],
     sample: Sequence[Row],
     columns: Mapping[str, FieldType] | None,
+    watchdog: Watchdog,
     *,
     complete: bool = True,
 ) -> Iterator[Finding]:
@@ -27,7 +30,7 @@ def check_members(
     """
     for member in members:
         yield from _check_input_types(member, columns or {})
-        yield from _check_prompts(member, sample, complete=complete)
+        yield from _check_prompts(member, sample, watchdog, complete=complete)
         yield from _check_sampling(member)
 
 
@@ -48,7 +51,9 @@ def _check_input_types(member: PlannedMember, columns: Mapping[str, FieldType]) 
             )
 
 
-def _check_prompts(member: PlannedMember, sample: Sequence[Row], *, complete: bool) -> Iterator[Finding]:
+def _check_prompts(
+    member: PlannedMember, sample: Sequence[Row], watchdog: Watchdog, *, complete: bool
+) -> Iterator[Finding]:
     if member.prompt_format is not None and member.capabilities.takes == "chat":
         yield _error(
             member,
@@ -59,9 +64,14 @@ def _check_prompts(member: PlannedMember, sample: Sequence[Row], *, complete: bo
         )
         return
     failures: list[tuple[int, TemplateError]] = []
+    looked = 0
+    until = monotonic() + member.limits.task_timeout  # a task that needs that long for each row is not asked for all
     for number, row in enumerate(sample, start=1):
+        if looked and monotonic() > until:
+            break
+        looked = number
         try:
-            prompt = make_prompt(member, row)
+            prompt = make_prompt(member, row, watchdog)
         except TemplateError as error:
             failures.append((number, error))
         else:
@@ -71,7 +81,7 @@ def _check_prompts(member: PlannedMember, sample: Sequence[Row], *, complete: bo
     if failures:
         # A column that none of the first rows has may be in later ones: then only the rows without it fail.
         late = not complete and any(all(name not in row for row in sample) for name in member.adapter.inputs.values())
-        yield _report_failures(member, failures, len(sample), late=late)
+        yield _report_failures(member, failures, looked, late=late)
 
 
 def _report_failures(

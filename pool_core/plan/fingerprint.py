@@ -47,7 +47,8 @@ def fingerprint_parsing(registry: Registry, member: Member, task: Task[Any], ada
     """Changes with everything that shapes how the member's answers are read."""
     return _digest(
         [_identify(registry, "task", member.task)],
-        [member.task.options, task.parser_version],
+        # What a task may take is in it: a cell whose answer was not read in time is read again with more.
+        [member.task.options, task.parser_version, member.limits.task_timeout, member.limits.task_memory],
         [
             adapter.sources,
             {name: str(type_) for name, type_ in adapter.casts.items()},

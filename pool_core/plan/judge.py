@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from pool_core.interfaces.policy import MemberSignature, Policy, check_findings, note_slowness
 from pool_core.interfaces.types import FieldType
@@ -15,6 +17,7 @@ from pool_core.plan.assign import MOST_SAMPLES
 from pool_core.plan.model import PlannedMember
 from pool_core.plan.rows import SAMPLE_SIZE
 from pool_core.recipe.models import Output, PoolSpec
+from pool_core.watchdog import CallStoppedError, Watchdog, describe_error
 
 __all__ = [
     "GENERATION_FIELDS",
@@ -32,24 +35,35 @@ GENERATION_FIELDS = ("member", "model", "task", "sample", "status", "cause", "me
 def run_policies(
     policies: Sequence[tuple[Policy, str]],  # type: ignore[type-arg]
     signatures: Sequence[MemberSignature],
+    watchdog: Watchdog,
 ) -> Iterator[Finding]:
-    """What each policy says. One that breaks is an error finding: it never lets a plan pass."""
+    """What each policy says. One that breaks, or does not end, is an error finding: it never lets a plan pass."""
     ordered = tuple(sorted(signatures, key=lambda signature: signature.name))
     for policy, name in policies:
         started = perf_counter()
         try:
-            found = check_findings(policy.judge(ordered))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - fails closed, and names the policy
-            found = [
-                Finding(
-                    "error",
-                    "policy-failed",
-                    f"the policy {name!r} failed: {type(error).__name__}: {error}",
-                    hint="report it to the policy's authors, or take it out of `policies:`",
-                )
-            ]
+            found = watchdog.run(partial(_judge, policy, ordered), f"the policy {name!r}")
+        except CallStoppedError as error:
+            found = [_report_broken(name, str(error))]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - fails closed, and names the policy
+            found = [_report_broken(name, f"failed: {describe_error(error)}")]
         yield from (finding if finding.source else replace(finding, source=name) for finding in found)
         yield from note_slowness(f"the policy {name!r}", name, perf_counter() - started)
+
+
+def _judge(policy: Policy[Any], members: Sequence[MemberSignature]) -> list[Finding]:
+    return check_findings(policy.judge(members))
+
+
+def _report_broken(name: str, what: str) -> Finding:
+    return Finding(
+        "error",
+        "policy-failed",
+        f"the policy {name!r} {what}",
+        hint="report it to the policy's authors, or take it out of `policies:`",
+    )
 
 
 def check_pool(

@@ -20,6 +20,7 @@ from pydantic import (
 
 from pool_core.interfaces.policy import expand_combination
 from pool_core.interfaces.values import Cause
+from pool_core.watchdog import CALL_MEMORY, CALL_SECONDS
 
 __all__ = [
     "Budget",
@@ -140,6 +141,12 @@ class Limits(Strict):
     max_wait: float = Field(600.0, ge=0, description="Most seconds that a cell waits because its server asks it to.")
     max_stall: float = Field(
         600.0, gt=0, description="Seconds without any answer, while calls fail, after which the member is stopped."
+    )
+    task_timeout: float = Field(
+        CALL_SECONDS, gt=0, description="Seconds for the task to make one prompt, or to read one answer."
+    )
+    task_memory: int = Field(
+        CALL_MEMORY, ge=16, description="Mebibytes by which the task may make its process grow meanwhile."
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,8 +21,11 @@ from pool_core.errors import PluginError
 from pool_core.registry.admission import Selection, admit_records, check_required
 from pool_core.registry.loading import HookManager, load_plugin
 from pool_core.registry.records import IN_PROCESS, Entry, Kind, Plugin, Record
+from pool_core.watchdog import CallStoppedError, Watchdog, describe_error
 
 if TYPE_CHECKING:
+    from pluggy import HookImpl
+
     from pool_core.interfaces.values import Finding
     from pool_core.plan.model import Plan
 
@@ -188,42 +192,55 @@ class Registry:
             )
         return factory
 
-    def collect_findings(self, plan: Plan) -> Iterator[Finding]:
+    def collect_findings(self, plan: Plan, watchdog: Watchdog) -> Iterator[Finding]:
         """What the plugins' ``pool_check_compatibility`` say of a plan. A check that breaks is an error."""
-        from pool_core.interfaces.policy import check_findings, note_slowness  # noqa: PLC0415 - pydantic is heavy
+        from pool_core.interfaces.policy import note_slowness  # noqa: PLC0415 - pydantic is heavy
         from pool_core.interfaces.values import Finding  # noqa: PLC0415
 
         impls = self._manager.hook.pool_check_compatibility.get_hookimpls()
         for impl in sorted(impls, key=lambda impl: impl.plugin_name):
-            started = perf_counter()
-            try:
-                found = check_findings(impl.function(*(plan,)[: len(impl.argnames)]) or ())
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - fails closed: a broken check lets no plan pass
-                found = [
-                    Finding(
-                        "error",
-                        "hook-failed",
-                        f"the check of the plugin {impl.plugin_name!r} failed: {type(error).__name__}: {error}",
-                        hint=f"report it to the plugin's authors, or switch it off: --block {impl.plugin_name}",
-                        source=impl.plugin_name,
-                    )
-                ]
-            yield from (one if one.source else replace(one, source=impl.plugin_name) for one in found)
             label = f"the check of the plugin {impl.plugin_name!r}"
+            started = perf_counter()
+            problem = ""
+            found: list[Finding] = []
+            try:
+                found = watchdog.run(partial(_check, impl, plan), label)
+            except CallStoppedError as error:
+                problem = str(error)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - fails closed: a broken check lets no plan pass
+                problem = f"failed: {describe_error(error)}"
+            if problem:
+                hint = f"report it to the plugin's authors, or switch it off: --block {impl.plugin_name}"
+                found = [Finding("error", "hook-failed", f"{label} {problem}", hint=hint)]
+            yield from (one if one.source else replace(one, source=impl.plugin_name) for one in found)
             yield from note_slowness(label, impl.plugin_name, perf_counter() - started)
 
     def implements(self, hook: str) -> bool:
         """Whether any active plugin implements ``hook``."""
         return bool(getattr(self._manager.hook, hook).get_hookimpls())
 
-    def notify(self, hook: str, payload: object) -> list[str]:
-        """Call a notification hook of every plugin. Returns what went wrong; raises nothing."""
+    def notify(self, hook: str, payload: object, watchdog: Watchdog, deaf: set[str]) -> list[str]:
+        """Call a notification hook of every plugin. Returns what went wrong; raises nothing.
+
+        Args:
+            deaf: plugins that are not told. One that does not return in time is added to it.
+        """
         problems = []
         for impl in getattr(self._manager.hook, hook).get_hookimpls():
+            if impl.plugin_name in deaf:
+                continue
+            label = f"{hook} of the plugin {impl.plugin_name!r}"
             try:
-                impl.function(*(payload,)[: len(impl.argnames)])
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - a notification must never break a run
-                problems.append(f"{hook} of the plugin {impl.plugin_name!r} failed: {type(error).__name__}: {error}")
+                watchdog.run(partial(_call, impl, payload), label)
+            except CallStoppedError as error:
+                deaf.add(impl.plugin_name)
+                problems.append(f"{label} failed: it {error}; the plugin is told nothing more in this run")
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - a notification must never break a run
+                problems.append(f"{label} failed: {describe_error(error)}")
         return problems
 
     def _suggest(self, kind: Kind, name: str) -> str:
@@ -244,6 +261,18 @@ class Registry:
                 "no installed plugin offers any; the standard ones are pool-standard, pool-replay and pool-openai"
             )
         return "\n  ".join(lines)
+
+
+def _call(impl: HookImpl, payload: object) -> Any:
+    """Call a hook's implementation with as many of the arguments as it takes."""
+    return impl.function(*(payload,)[: len(impl.argnames)])
+
+
+def _check(impl: HookImpl, plan: Plan) -> list[Finding]:
+    """Call a ``pool_check_compatibility``. Raises `TypeError` where it returns anything but findings that hold."""
+    from pool_core.interfaces.policy import check_findings  # noqa: PLC0415 - pydantic is heavy
+
+    return check_findings(_call(impl, plan) or ())
 
 
 def _is_installed(module: str) -> bool:

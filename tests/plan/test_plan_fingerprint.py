@@ -66,7 +66,7 @@ KEEPING = {
     "name": "b",
     "limits": {
         "concurrency": 1,
-        "max_concurrency": 1,
+        "max_concurrency": 9,
         "rpm": 1,
         "tpm": 1,
         "timeout": 1,
@@ -90,11 +90,15 @@ KEEPING = {
 }
 
 
+#: Limits that decide whether an answer is read, each with another value.
+READING = {"task_timeout": 1, "task_memory": 100}
+
+
 def test_every_key_of_a_member_is_in_one_table():
     assert SHAPING.keys() | KEEPING.keys() == Member.model_fields.keys()
     assert not SHAPING.keys() & KEEPING.keys()
     assert {name for value in SHAPING["sampling"] for name in value} == Sampling.model_fields.keys()
-    assert KEEPING["limits"].keys() == Limits.model_fields.keys()
+    assert KEEPING["limits"].keys() | READING.keys() == Limits.model_fields.keys()
 
 
 def test_everything_that_shapes_requests_changes_their_fingerprint():
@@ -134,6 +138,7 @@ def test_what_is_not_sent_changes_nothing():
         {"constant": {"language": "de"}},
         {"task": {"use": "echo", "suffix": "!"}},
         {"task": "code"},
+        *({"limits": {name: value}} for name, value in READING.items()),
     ],
 )
 def test_what_shapes_the_reading_of_answers_changes_its_fingerprint(keys):

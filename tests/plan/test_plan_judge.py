@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -18,8 +19,10 @@ from pool_core.plan.build import make_plan
 from pool_core.plan.judge import run_policies
 from pool_core.plan.rows import MemoryRows
 from pool_core.recipe.load import load_recipe
-from pool_core.recipe.models import Member, PoolSpec, Recipe
+from pool_core.recipe.models import Limits, Member, PoolSpec, Recipe
 from pool_core.testing.scripted import CodeTask, EchoTask
+from pool_core.watchdog import Watchdog
+from pool_core.watchdog import watchdog as watchdog_module
 
 TEXT_BACKEND = {"use": "echo", "takes": "text"}
 
@@ -119,10 +122,79 @@ def test_every_policy_is_asked_even_after_one_that_failed():
         def judge(self, members):
             return [Finding("warning", "fine", "f")]
 
-    assert [found.rule for found in run_policies([(Broken(), "broken"), (Fine(), "fine")], [])] == [
-        "policy-failed",
-        "fine",
-    ]
+    with Watchdog() as watchdog:
+        found = list(run_policies([(Broken(), "broken"), (Fine(), "fine")], [], watchdog))
+    assert [finding.rule for finding in found] == ["policy-failed", "fine"]
+
+
+def loop_for_ever():
+    while True:
+        pass
+
+
+def eat_memory():
+    held = []
+    while True:
+        held.append(b"x" * (1 << 20))
+
+
+def search_for_ever():
+    return re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+@pytest.mark.parametrize(
+    ("misdeed", "seconds", "says"),
+    [
+        (loop_for_ever, 0.3, "did not end within 0.3 s"),
+        (search_for_ever, 0.3, "did not end within 0.3 s"),
+        (eat_memory, 20.0, "took more than 100 MiB of memory"),
+    ],
+    ids=["loops", "searches", "eats"],
+)
+def test_a_policy_that_takes_too_much_lets_no_plan_pass(plan, monkeypatch, misdeed, seconds, says):
+    monkeypatch.setattr(watchdog_module, "CALL_SECONDS", seconds)
+    monkeypatch.setattr(watchdog_module, "CALL_MEMORY", 100)
+
+    def endless(members):
+        yield Finding("info", "first", "it starts well")
+        misdeed()
+
+    found = find(plan(echo(), policies=(endless,)), "policy-failed")
+    assert (found.level, found.message) == ("error", f"the policy 'endless' {says}")
+
+
+@pytest.mark.parametrize("error", [SystemExit(2), GeneratorExit(), RecursionError("deep")], ids=repr)
+def test_a_policy_that_raises_anything_lets_no_plan_pass(plan, error):
+    def broken(members):
+        raise error
+
+    found = find(plan(echo(), policies=(broken,)), "policy-failed")
+    assert found.message == f"the policy 'broken' failed: {type(error).__name__}: {error}"
+
+
+def test_a_policy_that_raises_an_interrupt_of_its_own_lets_no_plan_pass(plan):
+    def broken(members):
+        raise KeyboardInterrupt
+
+    found = find(plan(echo(), policies=(broken,)), "policy-failed")
+    assert found.message == "the policy 'broken' raised KeyboardInterrupt"
+
+
+def test_a_task_that_makes_no_prompt_in_time_is_not_asked_for_all_rows(plan):
+    class Endless(EchoTask):
+        def render(self, row):
+            asked.append(row["text"])
+            loop_for_ever()
+
+    asked = []
+    made = plan(
+        Member(name="a", backend="echo", task=Endless(), limits=Limits(task_timeout=0.2)),
+        rows=[{"text": str(number)} for number in range(50)],
+    )
+    found = find(made, "render")
+    assert found.level == "error"
+    assert found.message == "a cannot make a prompt of the first row: the task Endless did not end within 0.2 s"
+    assert len(asked) < 5
 
 
 def test_a_hook_that_breaks_lets_no_plan_pass(plan, registry):

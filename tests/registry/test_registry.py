@@ -12,6 +12,7 @@ from pool_core.errors import PluginError, UsageError
 from pool_core.interfaces.values import Finding
 from pool_core.registry import Registry, Selection
 from pool_core.testing.distributions import write_distribution
+from pool_core.watchdog import Watchdog, watchdog
 
 V1 = "pool_core.plugins.v1"
 CLASSES = """
@@ -328,9 +329,28 @@ def leave(code=0):
     raise SystemExit(code)
 
 
+def throw(error):
+    raise error
+
+
+def loop_for_ever():
+    while True:
+        pass
+
+
 def collect(**plugins):
     plugins = {name: {"pool_check_compatibility": check} for name, check in plugins.items()}
-    return list(make_registry(**plugins).collect_findings(object()))
+    return collect_of(make_registry(**plugins), object())
+
+
+def collect_of(registry, plan):
+    with Watchdog() as entered:
+        return list(registry.collect_findings(plan, entered))
+
+
+def notify(registry, hook, deaf=()):
+    with Watchdog() as entered:
+        return registry.notify(hook, "the run", entered, set(deaf))
 
 
 def test_findings_carry_the_plugin_that_says_so():
@@ -346,7 +366,7 @@ def test_a_check_gets_the_plan():
         seen.append(plan)
 
     registry = make_registry(one={"pool_check_compatibility": note})
-    assert list(registry.collect_findings("the plan")) == []
+    assert collect_of(registry, "the plan") == []
     assert seen == ["the plan"]
 
 
@@ -357,6 +377,7 @@ def test_a_check_gets_the_plan():
         (lambda plan: 5, "TypeError: it returned int instead of findings"),
         (lambda plan: ["x"], "TypeError: it returned str instead of Finding"),
         (lambda plan: leave(0), "SystemExit: 0"),
+        (lambda plan: throw(GeneratorExit()), "GeneratorExit: "),
     ],
 )
 def test_a_check_that_breaks_is_an_error_finding_and_the_others_still_speak(check, reason):
@@ -371,6 +392,14 @@ def test_a_check_that_breaks_is_an_error_finding_and_the_others_still_speak(chec
     assert other.source == "other"
 
 
+def test_a_check_that_does_not_end_is_an_error_finding_and_the_others_still_speak(monkeypatch):
+    monkeypatch.setattr(watchdog, "CALL_SECONDS", 0.2)
+    endless, other = collect(endless=lambda plan: loop_for_ever(), other=lambda plan: [WARNING])
+    assert (endless.level, endless.rule, endless.source) == ("error", "hook-failed", "endless")
+    assert endless.message == "the check of the plugin 'endless' did not end within 0.2 s"
+    assert other.source == "other"
+
+
 def test_notifications_reach_every_plugin_and_problems_are_told():
     seen = []
 
@@ -382,11 +411,21 @@ def test_notifications_reach_every_plugin_and_problems_are_told():
         two={"pool_run_started": lambda: leave(3)},
         three={"pool_run_started": note},
     )
-    assert sorted(registry.notify("pool_run_started", "the run")) == [
+    assert sorted(notify(registry, "pool_run_started")) == [
         "pool_run_started of the plugin 'one' failed: ZeroDivisionError: division by zero",
         "pool_run_started of the plugin 'two' failed: SystemExit: 3",
     ]
     assert seen == ["the run"]
     assert registry.implements("pool_run_started")
     assert not registry.implements("pool_run_finished")
-    assert registry.notify("pool_run_finished", "the run") == []
+    assert notify(registry, "pool_run_finished") == []
+
+
+def test_a_plugin_that_is_deaf_is_not_told():
+    seen = []
+    registry = make_registry(
+        one={"pool_run_started": lambda run: seen.append("one")},
+        two={"pool_run_started": lambda run: seen.append("two")},
+    )
+    assert notify(registry, "pool_run_started", deaf=["one"]) == []
+    assert seen == ["two"]
