@@ -48,7 +48,7 @@ def test_a_similar_column_is_proposed():
         "and the rows only have 'Instructions', 'id' and 'source'."
     )
     assert (finding.level, finding.rule, finding.source) == ("error", "input-missing", "inputs")
-    assert (finding.members, finding.field) == (("a",), "instruction")
+    assert (finding.members, finding.field, finding.key) == (("a",), "instruction", "task")
     assert finding.fix == "inputs: {instruction: Instructions}"
     assert (
         finding.hint
@@ -106,6 +106,11 @@ def test_a_mapping_that_is_wrong_is_undone():
     (finding,) = judge({"instruction": "question"}, "id", "instruction")
     assert finding.field == "question"
     assert finding.fix == "inputs: {}"
+
+
+def test_the_finding_stands_where_the_recipe_names_the_column():
+    member = replace(make_member("a", {"i": "no", "j": "j"}, ["x", "y"]), adapters={"inputs": {"i": "no"}})
+    assert [(finding.field, finding.key) for finding in POLICY.judge([member])] == [("no", "inputs"), ("j", "task")]
 
 
 def test_several_missing_columns_have_one_fix_that_cures_all():
