@@ -44,7 +44,7 @@ def test_nothing_is_said_where_no_rows_are_known():
 def test_a_similar_column_is_proposed():
     (finding,) = judge({"instruction": "instruction"}, "id", "Instructions", "source")
     assert finding.message == (
-        f"'a' (standard/text, {__name__}.Text) needs the column 'instruction' for its input 'instruction', "
+        "'a' (standard/text) needs the column 'instruction' for its input 'instruction', "
         "and the rows only have 'Instructions', 'id' and 'source'."
     )
     assert (finding.level, finding.rule, finding.source) == ("error", "input-missing", "inputs")
@@ -61,7 +61,7 @@ def test_a_column_that_may_come_later_is_a_warning():
     (finding,) = POLICY.judge([member])
     assert (finding.level, finding.rule) == ("warning", "input-missing")
     assert finding.message == (
-        f"'a' (standard/text, {__name__}.Text) needs the column 'topic' for its input 'topic', and the first rows "
+        "'a' (standard/text) needs the column 'topic' for its input 'topic', and the first rows "
         "only have 'prompt' and 'text'. Later rows may have it; cells of rows that lack it fail with the cause "
         "`render`."
     )
