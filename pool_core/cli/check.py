@@ -20,6 +20,7 @@ from pool_core.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from pool_core.interfaces.values import Finding
     from pool_core.plan.model import Plan
 
 __all__ = ["check", "describe_plan"]
@@ -84,8 +85,15 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         ],
         "columns": {name: str(type_) for name, type_ in (plan.columns or {}).items()},
         "schema": {field: str(type_) for field, type_ in plan.schema.items()},
-        "findings": [asdict(finding) for finding in plan.findings],
+        "findings": [_describe_finding(plan, finding) for finding in plan.findings],
         "silenced": [
-            {**asdict(finding), "reason": plan.recipe.pool.findings.silence[finding.rule]} for finding in plan.silenced
+            {**_describe_finding(plan, finding), "reason": plan.recipe.pool.findings.silence[finding.rule]}
+            for finding in plan.silenced
         ],
     }
+
+
+def _describe_finding(plan: Plan, finding: Finding) -> dict[str, Any]:
+    from pool_core.report.places import describe_places
+
+    return {**asdict(finding), "places": describe_places(plan, finding)}

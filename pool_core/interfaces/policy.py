@@ -55,7 +55,7 @@ class MemberSignature:
     adapters: Mapping[str, Any] = dataclass_field(default_factory=dict)
     #: Columns of the rows and their types, as far as they were looked at; None when no rows are known.
     columns: Mapping[str, FieldType] | None = None
-    #: Whether all rows were looked at; if not, later ones may have more columns.
+    #: Whether all rows were looked at, or their file declares its columns; if not, later ones may have more.
     columns_complete: bool = True
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from pool_core.interfaces.paths import InputPath
 from pool_core.interfaces.types import FieldType
 from pool_core.interfaces.values import Answer, Prompt, Row
 
@@ -43,6 +44,15 @@ class Task(ABC, Generic[ConfigT]):
     @property
     def input_types(self) -> Mapping[str, FieldType]:
         """The types of inputs that only make sense in one: a plan is refused where a column holds another."""
+        return {}
+
+    @property
+    def input_paths(self) -> Mapping[str, Sequence[InputPath]]:
+        """The places inside inputs that `render` needs, by the key of the configuration that says so.
+
+        A plan is refused where the type of a column has no such place. `Template.paths` has those of a
+        template. Paths that begin with no input are passed over.
+        """
         return {}
 
     @property

@@ -13,6 +13,7 @@ from pool_core.interfaces.types import FieldType, read_model
 from pool_core.plan.adapt import ADAPTERS, adapt_member
 from pool_core.plan.assign import make_assigner
 from pool_core.plan.check_budget import check_budget
+from pool_core.plan.check_inputs import check_inputs
 from pool_core.plan.check_members import check_members
 from pool_core.plan.findings import apply_rules, sort_findings
 from pool_core.plan.fingerprint import fingerprint_parsing, fingerprint_requests
@@ -50,12 +51,15 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
     if rows is None and recipe.rows is not None:
         rows = resolver.resolve_rows(recipe.rows)
     sample, complete = take_sample(rows) if rows is not None else ([], True)
-    columns = {**merge_columns(sample), **(rows.read_schema() or {})} if rows is not None else None
+    declared = rows.read_schema() if rows is not None else None
+    columns = {**merge_columns(sample), **(declared or {})} if rows is not None else None
+    # what a file declares holds for all of it; the first rows alone do not tell what later ones have
+    settled = complete or (declared is not None and declared.keys() >= (columns or {}).keys())
     if rows is not None and rows.id_column is not None and columns is not None and rows.id_column not in columns:
         raise RowsError(f"there is no column {rows.id_column!r}", where=rows.name, hint=f"it has: {', '.join(columns)}")
     pool = recipe.pool
     members = tuple(
-        _plan_member(index, member, resolver, columns, complete) for index, member in enumerate(pool.members)
+        _plan_member(index, member, resolver, columns, settled) for index, member in enumerate(pool.members)
     )
     policies = [resolver.resolve_policy(use, ("pool", "policies", number)) for number, use in enumerate(pool.policies)]
     if recipe.output is not None:
@@ -69,9 +73,10 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
     with Watchdog() as watchdog:
         findings = [
             *run_policies(policies, signatures, watchdog),
-            *check_members(members, sample, columns, watchdog, complete=complete),
+            *check_inputs(members, columns, declared or {}, complete=complete),
+            *check_members(members, sample, watchdog, complete=settled),
             *check_budget(recipe.budget, members),
-            *check_pool(pool, members, columns, complete=complete),
+            *check_pool(pool, members, columns, complete=settled),
             *check_output(recipe.output, schema, columns, folder, inputs),
         ]
     plan = Plan(
@@ -96,7 +101,7 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
 
 
 def _plan_member(
-    index: int, member: Member, resolver: Resolver, columns: Mapping[str, FieldType] | None, complete: bool
+    index: int, member: Member, resolver: Resolver, columns: Mapping[str, FieldType] | None, settled: bool
 ) -> PlannedMember:
     path: KeyPath = ("pool", "members", index)
     source = resolver.source
@@ -107,6 +112,9 @@ def _plan_member(
         resolver.resolve_prompt_format(member.prompt_format, (*path, "prompt_format")) if member.prompt_format else None
     )
     adapter = resolver.call(f"the task {task_name}", lambda: adapt_member(member, task, source, path), (*path, "task"))
+    types, paths = resolver.call(
+        f"the task {task_name}", lambda: (dict(task.input_types), dict(task.input_paths)), (*path, "task")
+    )
     sampling: dict[str, Any] = member.sampling.collect()
     unable = [name for name, able in (("seed", capabilities.seed), ("stop", capabilities.stop)) if not able]
     ignored = tuple(name for name in unable if sampling.pop(name, None) is not None)
@@ -125,6 +133,8 @@ def _plan_member(
         seed=seed,
         limits=member.limits,
         adapter=adapter,
+        input_types=types,
+        input_paths=paths,
         prompt_format=prompt_format,
         when=_compile_when(member, source, path),
         weight=member.weight,
@@ -138,7 +148,7 @@ def _plan_member(
             fields=read_model(task.output),
             adapters={name: value for name in ADAPTERS if (value := getattr(member, name))},
             columns=columns,
-            columns_complete=complete,
+            columns_complete=settled,
         ),
         price=find_price(member.price, capabilities.offer),
         ignored=ignored,

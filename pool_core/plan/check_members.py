@@ -1,12 +1,11 @@
-"""What each member alone gets wrong: its inputs, its prompts, parameters that its backend ignores."""
+"""What each member alone gets wrong: its prompts, and parameters that its backend ignores."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from time import monotonic
 
 from pool_core.errors import TemplateError
-from pool_core.interfaces.types import FieldType, accepts
 from pool_core.interfaces.values import Finding, Row
 from pool_core.plan.cells import make_prompt
 from pool_core.plan.model import PlannedMember
@@ -16,39 +15,16 @@ __all__ = ["check_members"]
 
 
 def check_members(
-    members: Sequence[PlannedMember],
-    sample: Sequence[Row],
-    columns: Mapping[str, FieldType] | None,
-    watchdog: Watchdog,
-    *,
-    complete: bool = True,
+    members: Sequence[PlannedMember], sample: Sequence[Row], watchdog: Watchdog, *, complete: bool = True
 ) -> Iterator[Finding]:
     """Every finding about one member. Renders the sampled rows for it; sends nothing.
 
     Args:
-        complete: whether ``sample`` is all rows.
+        complete: whether all columns are known, those of later rows included.
     """
     for member in members:
-        yield from _check_input_types(member, columns or {})
         yield from _check_prompts(member, sample, watchdog, complete=complete)
         yield from _check_sampling(member)
-
-
-def _check_input_types(member: PlannedMember, columns: Mapping[str, FieldType]) -> Iterator[Finding]:
-    """The columns against the types that the task declares for its inputs."""
-    for name, wanted in member.task.input_types.items():
-        column = member.adapter.inputs.get(name, name)
-        found = columns.get(column)
-        if found is not None and not accepts(wanted, found):
-            yield _error(
-                member,
-                "input-type",
-                f"{member.name} reads its input {name!r} from the column {column!r}, which holds {found}; "
-                f"the task {member.task_name} needs {wanted}",
-                hint="name another column, as in `inputs: {" + f"{name}: COLUMN" + "}`",
-                field=column,
-                key="inputs" if name in member.signature.adapters.get("inputs", {}) else "task",
-            )
 
 
 def _check_prompts(
@@ -89,17 +65,18 @@ def _report_failures(
 ) -> Finding:
     """One finding for all rows: an error where the first row fails and no later one can mend it, else a warning."""
     number, error = failures[0]
+    said = f"{error.where}: {error.message}" if error.where else error.message
     if number == 1 and late:
-        message = f"{member.name} cannot make a prompt of the first row: {error.message}"
+        message = f"{member.name} cannot make a prompt of the first row: {said}"
         return Finding("warning", "render", message, (member.name,), hint=error.hint, key="task")
     if number == 1:
-        message = f"{member.name} cannot make a prompt of the first row: {error.message}"
+        message = f"{member.name} cannot make a prompt of the first row: {said}"
         return _error(member, "render", message, hint=error.hint, key="task")
     return Finding(
         "warning",
         "render-some",
         f"{member.name} cannot make a prompt of {len(failures)} of the first {rows} rows, "
-        f"the first of them row {number}: {error.message}",
+        f"the first of them row {number}: {said}",
         (member.name,),
         hint="these cells will fail with the cause render, the others are not concerned",
         key="task",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from pool_core.interfaces.backend import Backend
+from pool_core.interfaces.paths import InputPath
 from pool_core.interfaces.policy import MemberSignature
 from pool_core.interfaces.prompt_format import PromptFormat
 from pool_core.interfaces.task import Task
@@ -71,6 +72,10 @@ class PlannedMember:
     seed: int | None
     limits: Limits
     adapter: Adapter
+    #: Of the inputs that only make sense in one type: that type.
+    input_types: Mapping[str, FieldType]
+    #: The places inside inputs that prompts need, by the key of the task's configuration that says so.
+    input_paths: Mapping[str, Sequence[InputPath]]
     prompt_format: PromptFormat[Any] | None
     when: Expression | None
     weight: float

@@ -13,7 +13,9 @@ from jinja2 import TemplateSyntaxError, UndefinedError, nodes
 from jinja2.parser import Parser
 
 from pool_core.errors import TemplateError
+from pool_core.interfaces.paths import InputPath
 from pool_core.templates._limits import BUDGET, MAX_OUTPUT, MAX_SOURCE, SandboxError, admit, weigh
+from pool_core.templates._paths import find_paths
 from pool_core.templates._rewrite import check, find_names, rewrite
 from pool_core.templates._sandbox import CHATS, PROMPTS, Sandbox
 
@@ -49,6 +51,14 @@ class Template:
         """
         return self._compiled.names
 
+    @property
+    def paths(self) -> tuple[InputPath, ...]:
+        """The places inside variables that the template needs, such as ``meta.author.name``, sorted.
+
+        None that stands anywhere under ``default`` or ``is defined`` is among them; it may be missing.
+        """
+        return self._compiled.paths
+
     def render(self, values: Mapping[str, Any]) -> str:
         """Make the text. Only values of variables that the template has are looked at; they are plain JSON values.
 
@@ -74,6 +84,11 @@ class Expression:
     def names(self) -> tuple[str, ...]:
         """The variables that the expression needs, sorted. One only under ``default`` or ``is defined`` is not."""
         return self._compiled.names
+
+    @property
+    def paths(self) -> tuple[InputPath, ...]:
+        """The places inside variables that the expression needs; see `Template.paths`."""
+        return self._compiled.paths
 
     def evaluate(self, values: Mapping[str, Any]) -> Any:
         """Give the expression's value: a plain JSON value.
@@ -101,6 +116,7 @@ class _Compiled:
             tree = parse(source, sandbox)
             check(tree, sandbox)
             self.pieces = _read_pieces(tree, sandbox)
+            self.paths = find_paths(tree, sandbox) if self.pieces is None else ()
             tree = rewrite(tree, sandbox)
             self.template: JinjaTemplate = sandbox.from_string(tree)
             self.taken, self.names = find_names(tree)
@@ -110,7 +126,7 @@ class _Compiled:
             raise TemplateError("the template is nested too deeply", where=where) from error
         except SyntaxError as error:
             raise TemplateError(f"the template cannot be compiled: {_clip(error.msg)}", where=where) from error
-        except ValueError as error:
+        except (ValueError, AssertionError) as error:  # jinja2 asserts that it knows each name, and not of all it does
             raise TemplateError(f"the template cannot be compiled: {_clip(str(error))}", where=where) from error
 
     def run(self, values: Mapping[str, Any], finish: Callable[[JinjaTemplate, dict[str, Any]], Any]) -> Any:

@@ -61,6 +61,53 @@ def test_a_template_that_breaks_on_the_first_row_is_found(pool, recipe):
     assert f"the row has no column 'nope'  [render]\n{place}" in done.out
 
 
+STRUCTURED = """\
+rows: {path: rows.parquet, id: id}
+output: out.jsonl
+pool:
+  members:
+    - name: ann
+      backend: {use: simulate}
+      task:
+        use: text-generation
+        system_prompt: You know {{ meta.author.name }}.
+        template: >-
+          Write of {{ meta.title }}, {{ text }}.
+    - name: bob
+      backend: {use: simulate}
+      inputs: {instruction: words}
+      task: text-generation
+"""
+
+
+@pytest.mark.plugins("standard", "replay")
+def test_what_a_template_names_and_the_schema_lacks_stands_at_its_line(pool, tmp_path):
+    parquet, pa = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    rows = [{"id": str(number), "meta": {"title": "t", "author": {"first": "A"}}, "text": "x"} for number in range(150)]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    (tmp_path / "recipe.yaml").write_text(STRUCTURED)
+    done = pool("check", "recipe.yaml")
+    assert done.code == 4
+    assert (
+        "✗ error: ann's `system_prompt` reads `meta.author.name`, but `meta.author` has no field 'name'"
+        "  [input-field]\n"
+        "    at recipe.yaml:9\n"
+        "    it has: first\n"
+    ) in done.out
+    findings = {finding["rule"]: finding for finding in pool("check", "recipe.yaml", "--json").json["findings"]}
+    assert findings["input-field"]["places"] == [
+        {"file": "recipe.yaml", "line": 9, "path": "pool.members[0].task.system_prompt"}
+    ]
+    # the file declares its columns: that later rows have one more is out of the question
+    assert findings["input-missing"]["level"] == "error"
+    assert findings["input-missing"]["places"] == [
+        {"file": "recipe.yaml", "line": 14, "path": "pool.members[1].inputs"}
+    ]
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(STRUCTURED.replace("author.name", "author.first").replace("words", "text"))
+    assert pool("check", "recipe.yaml").code == 0
+
+
 def test_other_rows_are_checked(pool, recipe, tmp_path):
     (tmp_path / "other.json").write_text('[{"id": "1", "words": "no text"}]')
     assert pool("check", recipe).code == 0
@@ -97,6 +144,10 @@ def test_json_is_one_document_with_all_of_it(pool, recipe):
                 "fix": "",
                 "source": "refuse",
                 "key": "",
+                "places": [
+                    {"file": str(recipe), "line": 6, "path": "pool.members[0]"},
+                    {"file": str(recipe), "line": 7, "path": "pool.members[1]"},
+                ],
             }
         ],
         "silenced": [],

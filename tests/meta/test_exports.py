@@ -23,6 +23,7 @@ PUBLIC = [
     "pool_core.interfaces.data",
     "pool_core.interfaces.encoding",
     "pool_core.interfaces.json_schema",
+    "pool_core.interfaces.paths",
     "pool_core.interfaces.policy",
     "pool_core.interfaces.prompt_format",
     "pool_core.interfaces.task",

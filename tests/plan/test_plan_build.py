@@ -261,6 +261,8 @@ def raise_key_error(*_):
     [
         (EchoTask, "inputs", "pool.members[0].task: the task scripted/echo broke: KeyError: 'x'"),
         (EchoTask, "output", "pool.members[0].task: the task scripted/echo broke: KeyError: 'x'"),
+        (EchoTask, "input_types", "pool.members[0].task: the task scripted/echo broke: KeyError: 'x'"),
+        (EchoTask, "input_paths", "pool.members[0].task: the task scripted/echo broke: KeyError: 'x'"),
         (EchoBackend, "capabilities", "pool.members[0].backend: the backend scripted/echo broke: KeyError: 'x'"),
     ],
 )

@@ -1,4 +1,6 @@
-"""Columns against what the tasks read: the types that a task declares, and the schema that a file declares."""
+"""Columns against what the tasks read: the types that a task declares, the places inside columns that its
+templates need, and the schema that a file declares.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,13 @@ from itertools import permutations
 
 import pytest
 
+from pool_core.interfaces.type_text import parse_type
 from pool_core.interfaces.types import FieldType, infer_type
-from pool_core.interfaces.values import Finding
+from pool_core.interfaces.values import Finding, Prompt
 from pool_core.plan.build import make_plan
 from pool_core.recipe.load import load_recipe
 from pool_core.recipe.models import Member, PoolSpec, Recipe
+from pool_core.templates import Template
 from pool_core.testing.scripted import EchoTask
 
 STR, INT, LIST = FieldType("str"), FieldType("int"), FieldType("list", items=FieldType("str"))
@@ -157,3 +161,148 @@ def test_the_finding_stands_at_the_line_of_the_recipe(registry, tmp_path):
     (finding,) = make_plan(recipe, registry, source).findings
     assert (finding.rule, finding.key) == ("render", "task")
     assert source.locate(("pool", "members", 0, finding.key)) == f"{path}:7"
+
+
+class Templated(EchoTask):
+    """Asks with a template, as the standard tasks do."""
+
+    def __init__(self, source):
+        super().__init__()
+        self._template = Template(source, where="template")
+
+    @property
+    def inputs(self):
+        return self._template.names
+
+    @property
+    def input_paths(self):
+        return {"template": self._template.paths}
+
+    def render(self, row):
+        return Prompt.chat(self._template.render(row))
+
+
+META = {"meta": parse_type("{author: {first: str, last: str}?, tags: list[{label: str}]}")}
+ROW = {"meta": {"author": {"first": "A", "last": "B"}, "tags": [{"label": "x"}]}}
+MANY = [ROW] * 150
+
+
+def template(source, name="a", **keys):
+    return Member(name=name, backend="echo", task=Templated(source), **keys)
+
+
+def test_a_field_that_the_declared_schema_lacks(registry):
+    made = plan_declared(registry, template("{{ meta.author.fist }}"), Declared(MANY, META))
+    assert find(made, "input-field") == [
+        Finding(
+            "error",
+            "input-field",
+            "a's `template` reads `meta.author.fist`, but `meta.author` has no field 'fist'",
+            ("a",),
+            "meta",
+            hint="did you mean 'first'?",
+            key="task.template",
+        )
+    ]
+    assert [finding.rule for finding in made.findings] == ["input-field", "render"]
+
+
+@pytest.mark.parametrize(
+    ("source", "said", "hint"),
+    [
+        ("{{ meta.writer }}", "but the column 'meta' has no field 'writer'", "it has: author, tags"),
+        ("{{ meta.tags.label }}", "but `meta.tags` is of the type list, which has no fields",
+         "name one item, as in `[0]`, or loop over them"),
+        ("{% for tag in meta.tags %}{{ tag.name }}{% endfor %}", "but `meta.tags[]` has no field 'name'",
+         "it has: label"),
+        ("{{ meta.author.first.letter }}", "but `meta.author.first` is of the type str, which has no fields", ""),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_field_that_is_not_there(registry, source, said, hint):
+    (finding,) = find(plan_declared(registry, template(source), Declared(MANY, META)), "input-field")
+    assert (finding.level, finding.hint) == ("error", hint)
+    assert finding.message.endswith(said)
+
+
+def test_a_column_of_many_fields_is_not_listed_whole(registry):
+    wide = {"meta": FieldType("struct", fields=tuple((f"f{number:03}", STR) for number in range(100)))}
+    rows = Declared([{"meta": {"f000": "x"}}], wide)
+    (finding,) = find(plan_declared(registry, template("{{ meta.other }}"), rows), "input-field")
+    assert finding.hint.endswith("f028, f029 and 70 more")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ meta.author.first }} {{ meta.tags[0].label }}",
+        "{{ meta.writer|default('') }}",
+        "{% if meta.writer is defined %}{{ meta.writer.name }}{% endif %}",
+        "{% set meta = {'writer': 1} %}{{ meta.writer }}",
+    ],
+)
+def test_templates_that_the_schema_has_all_for(registry, source):
+    assert plan_declared(registry, template(source), Declared(MANY, META)).findings == ()
+
+
+def test_what_stands_under_a_condition_is_a_warning(registry):
+    member = template("{% if meta.author.first == 'Z' %}{{ meta.writer }}{% endif %}")
+    made = plan_declared(registry, member, Declared(MANY, META))
+    (finding,) = made.findings
+    assert (finding.level, finding.rule) == ("warning", "input-field")
+    assert finding.message == (
+        "a's `template` reads `meta.writer`, but the column 'meta' has no field 'writer'; "
+        "a prompt that comes to it cannot be made"
+    )
+    assert made.compatible
+
+
+def test_of_rows_that_were_all_tried_only_what_is_certain_counts(registry):
+    conditional = template("{% if meta.author.first == 'Z' %}{{ meta.writer }}{% endif %}")
+    assert plan_declared(registry, conditional, Declared([ROW], META)).findings == ()
+    certain = plan_declared(registry, template("{{ meta.writer }}"), Declared([ROW], None))
+    assert [finding.rule for finding in certain.findings] == ["input-field", "render"]
+
+
+def test_what_only_the_first_rows_lack_may_come_later(registry):
+    """Where nothing is declared, the first rows prove nothing of the others: only what they do is told."""
+    made = plan_declared(registry, template("{{ meta.writer }}"), Declared(MANY, None))
+    assert [finding.rule for finding in made.findings] == ["render"]
+    conditional = template("{% if meta.author.first == 'Z' %}{{ meta.writer }}{% endif %}")
+    assert plan_declared(registry, conditional, Declared(MANY, None)).findings == ()
+
+
+def test_the_column_that_the_adapter_names_is_the_one_that_is_looked_at(registry):
+    member = template("{{ info.writer }}", inputs={"info": "meta"})
+    (finding,) = find(plan_declared(registry, member, Declared(MANY, META)), "input-field")
+    assert finding.message == "a's `template` reads `info.writer`, but the column 'meta' has no field 'writer'"
+
+
+def test_a_when_reads_columns_too(registry):
+    member = Member(name="a", backend="echo", task=EchoTask(), when="meta.kind == 'x'")
+    recipe = Recipe(pool=PoolSpec(members=[member], policies=(), assign="routed"))
+    rows = Declared([{"text": "t", **ROW}] * 150, {"text": STR, **META})
+    (finding,) = make_plan(recipe, registry, rows=rows).findings
+    assert (finding.rule, finding.key, finding.level) == ("input-field", "when", "error")
+    assert finding.message == "a's `when` reads `meta.kind`, but the column 'meta' has no field 'kind'"
+
+
+def test_a_schema_that_names_all_columns_says_that_no_later_row_has_more(registry):
+    member = template("{{ other }}", when="another == 1")
+    recipe = Recipe(pool=PoolSpec(members=[member], policies=(), assign="routed"))
+    found = []
+    for schema in (META, None, {}):
+        made = make_plan(recipe, registry, rows=Declared(MANY, schema))
+        found.append([(finding.rule, finding.level) for finding in made.findings])
+        assert made.signatures[0].columns_complete is (schema is META)
+        assert not made.sample_complete
+    assert found[0] == [("render", "error"), ("when-column", "error")]
+    assert found[1] == found[2] == [("render", "warning"), ("when-column", "warning")]
+
+
+def test_every_order_of_templated_members_gives_the_same_findings(registry):
+    members = [template("{{ meta.writer }}", "b"), template("{{ meta.author.x }}{{ meta.y }}", "a"), template("-", "c")]
+    found = set()
+    for order in permutations(members):
+        recipe = Recipe(pool=PoolSpec(members=order, policies=()))
+        found.add(make_plan(recipe, registry, rows=Declared(MANY, META)).findings)
+    assert len(found) == 1

@@ -70,6 +70,7 @@ def test_work_is_bounded_and_the_error_says_what_to_do() -> None:
             "{% for a in b %}" * 30 + "{% endfor %}" * 30,
             "t: the template cannot be compiled: too many",
         ),
+        ("{% set x|indent(y) %}{% endset %}", "t: the template cannot be compiled: Tried to resolve a name"),
         ("{{ 1" + "0" * 5000 + " }}", "t: the template cannot be compiled: Exceeds the limit (4300 digits)"),
         ("{{ 1" + "0" * 100 + " }}", "t, line 1: a number has more than 256 bits"),
         ("{% include 'a' %}", "t, line 1: 'include' cannot be used in a template"),

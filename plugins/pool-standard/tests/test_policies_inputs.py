@@ -44,11 +44,11 @@ def test_nothing_is_said_where_no_rows_are_known():
 def test_a_similar_column_is_proposed():
     (finding,) = judge({"instruction": "instruction"}, "id", "Instructions", "source")
     assert finding.message == (
-        f"'a' (standard/text, {__name__}.Text) needs the column 'instruction' for its input 'instruction', "
+        "'a' (standard/text) needs the column 'instruction' for its input 'instruction', "
         "and the rows only have 'Instructions', 'id' and 'source'."
     )
     assert (finding.level, finding.rule, finding.source) == ("error", "input-missing", "inputs")
-    assert (finding.members, finding.field) == (("a",), "instruction")
+    assert (finding.members, finding.field, finding.key) == (("a",), "instruction", "task")
     assert finding.fix == "inputs: {instruction: Instructions}"
     assert (
         finding.hint
@@ -61,7 +61,7 @@ def test_a_column_that_may_come_later_is_a_warning():
     (finding,) = POLICY.judge([member])
     assert (finding.level, finding.rule) == ("warning", "input-missing")
     assert finding.message == (
-        f"'a' (standard/text, {__name__}.Text) needs the column 'topic' for its input 'topic', and the first rows "
+        "'a' (standard/text) needs the column 'topic' for its input 'topic', and the first rows "
         "only have 'prompt' and 'text'. Later rows may have it; cells of rows that lack it fail with the cause "
         "`render`."
     )
@@ -106,6 +106,11 @@ def test_a_mapping_that_is_wrong_is_undone():
     (finding,) = judge({"instruction": "question"}, "id", "instruction")
     assert finding.field == "question"
     assert finding.fix == "inputs: {}"
+
+
+def test_the_finding_stands_where_the_recipe_names_the_column():
+    member = replace(make_member("a", {"i": "no", "j": "j"}, ["x", "y"]), adapters={"inputs": {"i": "no"}})
+    assert [(finding.field, finding.key) for finding in POLICY.judge([member])] == [("no", "inputs"), ("j", "task")]
 
 
 def test_several_missing_columns_have_one_fix_that_cures_all():

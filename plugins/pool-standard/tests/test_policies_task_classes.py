@@ -115,9 +115,9 @@ def test_tasks_without_a_real_task_in_common_are_refused(classes):
 def test_the_finding_groups_members_by_family():
     (finding,) = judge(SameFamily, Sub1, Other, Sub2)
     assert finding.message == (
-        "The members' tasks do not derive from one real task: 'm0' (standard/sub1, tasks.Sub1) and "
-        "'m2' (standard/sub2, tasks.Sub2) belong to the family tasks.T; "
-        "'m1' (standard/other, tasks.Other) belongs to the family tasks.Other."
+        "The members' tasks do not derive from one real task: 'm0' (standard/sub1) and "
+        "'m2' (standard/sub2) belong to the family tasks.T; "
+        "'m1' (standard/other) belongs to the family tasks.Other."
     )
     assert (finding.level, finding.rule, finding.source) == ("error", "same-family", "same-family")
     assert (finding.members, finding.field, finding.fix) == (("m0", "m1", "m2"), "", "")

@@ -26,8 +26,9 @@ def test_names_are_listed_as_in_a_sentence():
 
 def test_members_of_one_task_are_described_together():
     members = [MemberSignature(name, f"standard/{name[0]}", Chat, {}, {}, {}) for name in ("c1", "d", "c2")]
+    assert describe_members(members) == "'c1' and 'c2' (standard/c) and 'd' (standard/d)"
     name = f"{__name__}.Chat"
-    assert describe_members(members) == f"'c1' and 'c2' (standard/c, {name}) and 'd' (standard/d, {name})"
+    assert describe_members(members, classes=True) == f"'c1' and 'c2' (standard/c, {name}) and 'd' (standard/d, {name})"
 
 
 @pytest.mark.parametrize(

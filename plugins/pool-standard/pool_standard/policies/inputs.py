@@ -55,6 +55,7 @@ def _judge_member(member: MemberSignature) -> Iterable[Finding]:
             hint=_write_hint(name, found),
             fix=fix if found is not None else "",
             source="inputs",
+            key="inputs" if name in member.adapters.get("inputs", {}) else "task",
         )
 
 

@@ -30,7 +30,7 @@ class SameTask(Policy[PluginConfig]):
             Finding(
                 level="error",
                 rule="same-task",
-                message=f"The members have different tasks: {describe_members(ordered)}.",
+                message=f"The members have different tasks: {describe_members(ordered, classes=True)}.",
                 members=tuple(member.name for member in ordered),
                 hint=f"Give all members one task, or {_COMPARE_OUTPUTS}",
                 source="same-task",

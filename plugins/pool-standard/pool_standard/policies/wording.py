@@ -30,13 +30,17 @@ def list_names(names: Iterable[str]) -> str:
     return join_words([repr(name) for name in names])
 
 
-def describe_members(members: Sequence[MemberSignature]) -> str:
-    """Members in words, each with its task and its task's class: `'a' and 'b' (standard/chat, package.Chat)`."""
+def describe_members(members: Sequence[MemberSignature], *, classes: bool = False) -> str:
+    """Members in words, each with its task: `'a' and 'b' (standard/chat)`; with ``classes``, its class too."""
     by_task: dict[tuple[str, type], list[str]] = {}
     for member in members:
         by_task.setdefault((member.task, member.task_class), []).append(member.name)
-    groups = [f"{list_names(names)} ({task}, {name_class(cls)})" for (task, cls), names in by_task.items()]
-    return join_words(groups)
+    return join_words(
+        [
+            f"{list_names(names)} ({task}, {name_class(cls)})" if classes else f"{list_names(names)} ({task})"
+            for (task, cls), names in by_task.items()
+        ]
+    )
 
 
 def join_words(words: Collection[str]) -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
 from pool_core.errors import TemplateError
 from pool_core.interfaces.config import PluginConfig
+from pool_core.interfaces.paths import InputPath
 from pool_core.interfaces.task import Task
 from pool_core.interfaces.types import ANY, FieldType
 from pool_core.interfaces.values import Answer, Message, Prompt, Row
-from pool_standard.tasks.prompts import compile_system_prompt, list_names, render_system_prompt, take_text
+from pool_standard.tasks.prompts import compile_system_prompt, list_names, list_paths, render_system_prompt, take_text
 
 __all__ = ["Chat", "ChatConfig", "ChatOutput"]
 
@@ -61,6 +62,10 @@ class Chat(Task[ChatConfig]):
     @property
     def input_types(self) -> Mapping[str, FieldType]:
         return {self.config.column: _CONVERSATION}
+
+    @property
+    def input_paths(self) -> Mapping[str, Sequence[InputPath]]:
+        return list_paths(system_prompt=self._system)
 
     @property
     def accepts_truncated(self) -> bool:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
 from pool_core.errors import ParseError
 from pool_core.interfaces.config import PluginConfig
+from pool_core.interfaces.paths import InputPath
 from pool_core.interfaces.task import Task
 from pool_core.interfaces.values import Answer, Prompt, Row
 from pool_core.templates import Template
 from pool_standard.code_blocks import extract_code
-from pool_standard.tasks.prompts import compile_system_prompt, list_names, render_system_prompt, take_text
+from pool_standard.tasks.prompts import compile_system_prompt, list_names, list_paths, render_system_prompt, take_text
 
 __all__ = ["CodeGeneration", "CodeGenerationConfig", "CodeGenerationOutput"]
 
@@ -69,6 +71,10 @@ class CodeGeneration(Task[CodeGenerationConfig]):
     @property
     def inputs(self) -> tuple[str, ...]:
         return tuple(name for name in list_names(self._system, self._user) if name != _LANGUAGE)
+
+    @property
+    def input_paths(self) -> Mapping[str, Sequence[InputPath]]:
+        return list_paths(system_prompt=self._system, template=self._user)
 
     @property
     def accepts_truncated(self) -> bool:

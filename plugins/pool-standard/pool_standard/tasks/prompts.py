@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pool_core.errors import ParseError
+from pool_core.interfaces.paths import InputPath
 from pool_core.interfaces.values import Answer, Cause
 from pool_core.templates import Template
 
@@ -23,6 +24,11 @@ def render_system_prompt(template: Template | None, values: Mapping[str, Any]) -
 def list_names(*templates: Template | None) -> tuple[str, ...]:
     """The variables that any of the templates takes, sorted."""
     return tuple(sorted({name for template in templates if template is not None for name in template.names}))
+
+
+def list_paths(**templates: Template | None) -> dict[str, Sequence[InputPath]]:
+    """The places inside columns that each template needs, by the key of the configuration that it stands under."""
+    return {key: template.paths for key, template in templates.items() if template is not None}
 
 
 def take_text(answer: Answer) -> str:

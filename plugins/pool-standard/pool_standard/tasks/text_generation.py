@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from pydantic import BaseModel, Field
 
 from pool_core.interfaces.config import PluginConfig
+from pool_core.interfaces.paths import InputPath
 from pool_core.interfaces.task import Task
 from pool_core.interfaces.values import Answer, Prompt, Row
 from pool_core.templates import Template
-from pool_standard.tasks.prompts import compile_system_prompt, list_names, render_system_prompt, take_text
+from pool_standard.tasks.prompts import compile_system_prompt, list_names, list_paths, render_system_prompt, take_text
 
 __all__ = ["TextGeneration", "TextGenerationConfig", "TextGenerationOutput"]
 
@@ -43,6 +46,10 @@ class TextGeneration(Task[TextGenerationConfig]):
     @property
     def inputs(self) -> tuple[str, ...]:
         return list_names(self._system, self._user)
+
+    @property
+    def input_paths(self) -> Mapping[str, Sequence[InputPath]]:
+        return list_paths(system_prompt=self._system, template=self._user)
 
     @property
     def accepts_truncated(self) -> bool:
