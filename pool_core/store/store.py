@@ -40,6 +40,8 @@ class Store:
         self._frozen = 0
         #: Table and key of each damaged record that was found.
         self.damaged: set[tuple[str, int]] = set()
+        #: Answers that were put back when it was opened: a process was killed, or the power failed, as it wrote them.
+        self.recovered = 0
         self._free_answers = FreeAnswers(connection, self._note_damage)
         self.writer = Writer(lambda: connect(folder / FILE), str(folder))
 
@@ -52,9 +54,11 @@ class Store:
             StoreError: the folder cannot be written, or holds something else, or a damaged file.
         """
         with ExitStack() as undo:
-            connection, lock = open_for_work(folder, undo)
+            connection, lock, recovered = open_for_work(folder, undo)
             undo.pop_all()
-        return cls(folder, connection, lock)
+        store = cls(folder, connection, lock)
+        store.recovered = recovered
+        return store
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -72,6 +76,9 @@ class Store:
 
     def close(self) -> None:
         """Close the file and give the directory back. The writer must be closed before."""
+        if self._lock is not None and self._lock.is_owner:
+            with suppress(StoreError):  # they are told of again, and nothing else rests on it
+                self._discard_damaged()
         self._connection.close()
         if self._lock is not None:
             self._lock.release()
@@ -94,6 +101,16 @@ class Store:
                 with suppress(sqlite3.ProgrammingError):  # the file was closed, which ended it
                     if self._connection.in_transaction:
                         self._connection.execute("COMMIT")
+
+    def _discard_damaged(self) -> None:
+        """Remove the damaged outcomes and marks that no sound one has replaced. Answers and rows stay as they are."""
+        for table, key in self.damaged:
+            if table in ("cells", "withdrawn"):
+                place = f"{COLUMNS[table][0]} = ?"
+                for record in self._read(select(table) + f"WHERE {place}", (key,)):
+                    if not is_intact(table, record):
+                        with self._write() as connection:
+                            connection.execute(f"DELETE FROM {table} WHERE {place}", (key,))  # noqa: S608 - our own
 
     def _read(self, statement: str, values: Any = ()) -> list[tuple[Any, ...]]:
         with explain_errors("the store cannot be read", self.folder):
@@ -193,7 +210,11 @@ class Store:
                 count += 1
                 yield row
         if total is not None and count != total:
-            raise make_damage_error(f"row {count + 1} of {total} is not there", self.folder)
+            raise StoreError(
+                f"the store is damaged: row {count + 1} of {total} is not there",
+                where=str(self.folder),
+                hint="run the recipe again, which reads it from the input, or `pool repair` to go on without it",
+            )
 
     def find_row(self, row_id: str) -> StoredRow | None:
         """The row with this id. Raises `StoreError` if it is damaged."""
