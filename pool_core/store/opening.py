@@ -127,7 +127,7 @@ def connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
             # on macOS fsync alone leaves the data in the drive's cache
             connection.execute("PRAGMA fullfsync = ON")
             connection.execute("PRAGMA checkpoint_fullfsync = ON")
-        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA temp_store = FILE")  # answers that are gathered may be millions
         undo.pop_all()
     return connection
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["CellRecord", "KnownCell", "NewAnswer", "NewRow", "Spent", "StoredRow"]
+__all__ = ["CellRecord", "Garbage", "KnownCell", "NewAnswer", "NewRow", "Spent", "StoredRow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +83,11 @@ class KnownCell(NamedTuple):
     cause: str
     basis: int | None
     answer: int | None
+
+
+class Garbage(NamedTuple):
+    """Answers that no outcome rests on."""
+
+    answers: int
+    #: Bytes of their bodies.
+    size: int

@@ -107,21 +107,28 @@ class Store:
         for table, key in self.damaged:
             if table in ("cells", "withdrawn"):
                 place = f"{COLUMNS[table][0]} = ?"
-                for record in self._read(select(table) + f"WHERE {place}", (key,)):
+                for record in self.query(select(table) + f"WHERE {place}", (key,)):
                     if not is_intact(table, record):
-                        with self._write() as connection:
+                        with self.write() as connection:
                             connection.execute(f"DELETE FROM {table} WHERE {place}", (key,))  # noqa: S608 - our own
 
-    def _read(self, statement: str, values: Any = ()) -> list[tuple[Any, ...]]:
+    def query(self, statement: str, values: Any = ()) -> list[tuple[Any, ...]]:
+        """What a statement gives. Raises `StoreError`; no record is held against its checksum here."""
         with explain_errors("the store cannot be read", self.folder):
             return self._connection.execute(statement, values).fetchall()
 
     @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction."""
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction, which ends with the block. Raises `StoreError`."""
         with explain_errors(_CANNOT_WRITE, self.folder), self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
+
+    def shrink(self) -> None:
+        """Give the room that nothing needs back to the disk."""
+        with explain_errors("the room cannot be given back", self.folder):
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _check(self, table: str, record: Sequence[Value]) -> bool:
         """Whether a record is intact; one that is not is noted."""
@@ -137,12 +144,12 @@ class Store:
 
     def set_meta(self, name: str, value: Any) -> None:
         """Keep a plain value under ``name``."""
-        with self._write() as connection:
+        with self.write() as connection:
             connection.execute(INSERTS["meta"], seal("meta", (name, encode_json(value))))
 
     def get_meta(self, name: str) -> Any:
         """The value kept under ``name``, None where there is none."""
-        for record in self._read(select("meta") + "WHERE name = ?", (name,)):
+        for record in self.query(select("meta") + "WHERE name = ?", (name,)):
             if not is_intact("meta", record):
                 raise make_damage_error(f"what it keeps as {name!r}", self.folder)
             return decode_json(record[1])
@@ -150,8 +157,8 @@ class Store:
 
     def register_members(self, stage: str, names: Sequence[str]) -> list[int]:
         """The lasting key of each member of a stage, given on first sight."""
-        found = dict(self._read("SELECT name, key FROM members WHERE stage = ?", (stage,)))
-        with self._write():
+        found = dict(self.query("SELECT name, key FROM members WHERE stage = ?", (stage,)))
+        with self.write():
             for name in names:
                 if name not in found:
                     found[name] = self._insert_new("members", stage, name)
@@ -161,9 +168,9 @@ class Store:
         """The number of a fingerprint; None for one that is not known and so equals no other."""
         if fingerprint is None:
             return None
-        for (key,) in self._read("SELECT key FROM bases WHERE fingerprint = ?", (fingerprint,)):
+        for (key,) in self.query("SELECT key FROM bases WHERE fingerprint = ?", (fingerprint,)):
             return int(key)
-        with self._write():
+        with self.write():
             return self._insert_new("bases", fingerprint)
 
     def _insert_new(self, table: str, *values: str) -> int:
@@ -182,16 +189,16 @@ class Store:
 
     def read_members(self) -> list[tuple[int, str]]:
         """Key and name of each member, in the order of the rows' assignments."""
-        names = dict(self._read("SELECT key, name FROM members"))
+        names = dict(self.query("SELECT key, name FROM members"))
         return [(key, names[key]) for key in self.get_meta("members") or ()]
 
     def count_assigned(self) -> Iterator[tuple[bytes, int]]:
         """Each assignment that occurs, and how many rows have it."""
-        yield from self._read("SELECT assigned, count(*) FROM rows GROUP BY assigned")
+        yield from self.query("SELECT assigned, count(*) FROM rows GROUP BY assigned")
 
     def read_rows(self, after: int = -1, limit: int = -1) -> list[StoredRow]:
         """Rows in input order whose position is beyond ``after``. Raises `StoreError` for a damaged one."""
-        found = self._read(select("rows") + "WHERE position > ? ORDER BY position LIMIT ?", (after, limit))
+        found = self.query(select("rows") + "WHERE position > ? ORDER BY position LIMIT ?", (after, limit))
         return [self._open_row(record) for record in found]
 
     def iterate_rows(self) -> Iterator[StoredRow]:
@@ -218,7 +225,7 @@ class Store:
 
     def find_row(self, row_id: str) -> StoredRow | None:
         """The row with this id. Raises `StoreError` if it is damaged."""
-        for record in self._read(select("rows") + "WHERE row_id = ?", (row_id,)):
+        for record in self.query(select("rows") + "WHERE row_id = ?", (row_id,)):
             return self._open_row(record)
         return None
 
@@ -235,11 +242,11 @@ class Store:
 
     def has_cells(self, member: int) -> bool:
         """Whether any cell of ``member`` has an outcome."""
-        return bool(self._read("SELECT 1 FROM cells WHERE key >> 8 & 65535 = ? LIMIT 1", (member,)))
+        return bool(self.query("SELECT 1 FROM cells WHERE key >> 8 & 65535 = ? LIMIT 1", (member,)))
 
     def read_known_cells(self, member: int, first: int, last: int) -> dict[int, KnownCell]:
         """The outcomes of ``member`` for the rows at positions ``first`` to ``last``, by cell key."""
-        found = self._read(
+        found = self.query(
             f"SELECT {_CELL_COLUMNS} FROM rows r JOIN cells c "  # noqa: S608 - our own names
             "ON c.key BETWEEN (r.key << 24) + :first_cell AND (r.key << 24) + :first_cell + 255 "
             "WHERE r.position BETWEEN :first AND :last",
@@ -256,14 +263,14 @@ class Store:
 
     def read_cells(self, row: int) -> list[CellRecord]:
         """All outcomes of a row, in order of member and sample."""
-        found = self._read(
+        found = self.query(
             select("cells") + "WHERE key BETWEEN ? AND ? ORDER BY key", (row << 24, row << 24 | 0xFFFFFF)
         )
         return [CellRecord(*cell[:-1]) for cell in found if self._check("cells", cell)]
 
     def read_answer(self, key: int) -> bytes | None:
         """The stored answer with this key; None where it is damaged, or was given up for room."""
-        for record in self._read(select("answers") + "WHERE key = ?", (key,)):
+        for record in self.query(select("answers") + "WHERE key = ?", (key,)):
             return bytes(record[4]) or None if self._check("answers", record) else None
         self._note_damage("answers", key)
         return None
@@ -273,7 +280,7 @@ class Store:
 
         Key 0 has the answers of which it is not known: files of version 1 do not say it.
         """
-        found = self._read(
+        found = self.query(
             "SELECT coalesce(member, 0), count(*), total(input_tokens), total(output_tokens), total(cost), "
             "sum(input_tokens IS NULL OR output_tokens IS NULL), sum(cost IS NULL) FROM answers GROUP BY 1"
         )
@@ -281,6 +288,16 @@ class Store:
             member: Spent(answers, int(input_tokens), int(output_tokens), cost, unknown_tokens, unknown_cost)
             for member, answers, input_tokens, output_tokens, cost, unknown_tokens, unknown_cost in found
         }
+
+    def count_cells(self) -> list[tuple[int, str, str, int]]:
+        """The number of outcomes by member, status and cause."""
+        return self.query("SELECT key >> 8 & 65535, status, cause, count(*) FROM cells GROUP BY 1, 2, 3")
+
+    def read_last_time(self) -> float | None:
+        """When the last answer came, in seconds since 1970; None before the first."""
+        for (created,) in self.query("SELECT created FROM answers ORDER BY key DESC LIMIT 1"):
+            return float(created)
+        return None
 
     def release_answers(self, settled: Iterable[tuple[int, int]]) -> int:
         """Gather the answers that no settled cell holds, for `take_answer`. Returns their number.
