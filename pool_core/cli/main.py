@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 import pool_core
-from pool_core.cli import check, contract, export, plugins, schema, show
+from pool_core.cli import check, contract, export, gc, plugins, repair, retry, schema, show, status
 from pool_core.cli import run as run_command
 
 if TYPE_CHECKING:
@@ -34,6 +34,11 @@ app.command("run")(run_command.run)
 app.command("check")(check.check)
 app.command("show")(show.show)
 app.command("export")(export.export)
+app.command("status")(status.status)
+app.command("runs")(status.runs)
+app.command("retry")(retry.retry)
+app.command("repair")(repair.repair)
+app.command("gc")(gc.gc)
 app.command("schema")(schema.schema)
 app.add_typer(contract.app, name="contract")
 app.add_typer(plugins.app, name="plugins")

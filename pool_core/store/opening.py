@@ -184,7 +184,7 @@ def _find_damaged_meanings(connection: sqlite3.Connection) -> list[str]:
         table: sum(not is_intact(table, record) for record in connection.execute(select(table)))
         for table in _SMALL_TABLES
     }
-    return [f"{number} records of {table}" for table, number in bad.items() if number]
+    return [f"{number} record{'s' * (number > 1)} of {table}" for table, number in bad.items() if number]
 
 
 def find_wrong_tables(connection: sqlite3.Connection) -> list[str]:
