@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from pool_core.registry import Registry
 from pool_core.report.lines import count
 from pool_core.report.summary import RunSummary, summarize_run
 from pool_core.store.files import write_file
+from pool_core.store.ingest import IngestCount
 from pool_core.store.store import Store
 from pool_core.watchdog import Watchdog
 
@@ -115,13 +116,7 @@ async def run_plan(
         except Exception as error:  # noqa: BLE001 - raised below, when the end of the run is told
             failure = error
             notes.append(f"the output was not written: {error.message if isinstance(error, PoolError) else error}")
-        if plan.rows.read_stamp() != stamp:
-            notes.append("the input changed while the run went on: run again to take the change up")
-        if damaged := counted.damaged + len(store.damaged):
-            notes.append(
-                f"{count(damaged, 'stored record')} had been damaged and were not used: "
-                "what rests on them was done again, of stored answers where they can be read"
-            )
+        notes += _note_faults(store, counted, input_changed=plan.rows.read_stamp() != stamp)
         summary = summarize_run(
             engine.progress,
             interrupted=engine.stopped,
@@ -149,6 +144,18 @@ async def run_plan(
     if failure is not None:
         raise _add_hint(failure, run_dir)
     return summary
+
+
+def _note_faults(store: Store, counted: IngestCount, *, input_changed: bool) -> Iterator[str]:
+    if input_changed:
+        yield "the input changed while the run went on: run again to take the change up"
+    if store.recovered:
+        yield f"{count(store.recovered, 'answer')} of an unfinished commit were put back"
+    if damaged := counted.damaged + len(store.damaged):
+        yield (
+            f"{count(damaged, 'stored record')} had been damaged and were not used: "
+            "what rests on them was done again, of stored answers where they can be read"
+        )
 
 
 def _add_hint(error: Exception, run_dir: Path) -> Exception:

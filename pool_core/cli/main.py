@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 import pool_core
-from pool_core.cli import check, contract, estimate, export, plugins, schema, show
+from pool_core.cli import check, contract, estimate, export, plugins, repair, retry, schema, show, status
+from pool_core.cli import gc as gc_command
 from pool_core.cli import run as run_command
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ app.command("check")(check.check)
 app.command("estimate")(estimate.estimate)
 app.command("show")(show.show)
 app.command("export")(export.export)
+app.command("status")(status.status)
+app.command("runs")(status.runs)
+app.command("retry")(retry.retry)
+app.command("repair")(repair.repair)
+app.command("gc")(gc_command.gc)
 app.command("schema")(schema.schema)
 app.add_typer(contract.app, name="contract")
 app.add_typer(plugins.app, name="plugins")

@@ -60,6 +60,11 @@ class RunLock:
         self._shared = descriptor
         return True
 
+    @property
+    def is_owner(self) -> bool:
+        """Whether it was acquired, not only shared."""
+        return self._lock.is_locked
+
     def release(self) -> None:
         """Give the lock back. May be called twice."""
         if self._shared is not None:

@@ -12,7 +12,7 @@ from pool_core.interfaces.encoding import decode_json
 from pool_core.store.schema import SCHEMA, SCHEMA_VERSION
 from pool_core.store.sealing import COLUMNS, INSERTS, seal
 
-__all__ = ["check_version", "create_tables", "migrate"]
+__all__ = ["check_version", "create_tables", "migrate", "read_version"]
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
@@ -28,7 +28,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     Raises:
         StoreError: the file is of a version that this program does not know.
     """
-    while (version := _read_version(connection)) in _STEPS:
+    while (version := read_version(connection)) in _STEPS:
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             _STEPS[version](connection)
@@ -38,12 +38,12 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 def check_version(connection: sqlite3.Connection, path: Path) -> None:
     """Raise `StoreError` where the file is not of today's version."""
-    version = _read_version(connection)
+    version = read_version(connection)
     if version in _STEPS:
         raise StoreError(
             f"the store is of version {version}, this pool-core reads {SCHEMA_VERSION}",
             where=str(path),
-            hint="`pool run` with the recipe brings it up to date; nothing is asked again for that",
+            hint="`pool repair` and `pool run` bring it up to date; nothing is asked again for that",
         )
     if version != SCHEMA_VERSION:
         raise StoreError(
@@ -53,7 +53,8 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _read_version(connection: sqlite3.Connection) -> int:
+def read_version(connection: sqlite3.Connection) -> int:
+    """The number that the file bears."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 

@@ -13,6 +13,8 @@ from pool_core.store.faults import explain_errors, make_damage_error
 from pool_core.store.files import make_folder, sync
 from pool_core.store.lock import RunLock
 from pool_core.store.migrations import check_version, create_tables, migrate
+from pool_core.store.quarantine import finish_repair
+from pool_core.store.salvage import insert_answers, read_torn_log
 from pool_core.store.sealing import is_intact, select
 
 __all__ = [
@@ -20,8 +22,9 @@ __all__ = [
     "FILE",
     "check_structure",
     "connect",
-    "find_damage",
+    "find_wrong_tables",
     "holds_run",
+    "is_empty",
     "open_for_reading",
     "open_for_work",
 ]
@@ -37,8 +40,11 @@ _SMALL_TABLES = ("meta", "members", "bases")
 _MOST_PROBLEMS = 5
 
 
-def open_for_work(folder: Path, undo: ExitStack) -> tuple[sqlite3.Connection, RunLock]:
+def open_for_work(folder: Path, undo: ExitStack) -> tuple[sqlite3.Connection, RunLock, int]:
     """Make or open the file in ``folder`` and own the folder. What was taken is given back by ``undo``.
+
+    Returns:
+        The connection, the lock, and the number of answers that were put back of a torn log.
 
     Raises:
         RunLockedError: another process owns it.
@@ -50,6 +56,7 @@ def open_for_work(folder: Path, undo: ExitStack) -> tuple[sqlite3.Connection, Ru
     try:
         make_folder(folder)
         lock.acquire()
+        finish_repair(path)
         is_new = not path.exists()
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         if is_new:
@@ -63,13 +70,16 @@ def open_for_work(folder: Path, undo: ExitStack) -> tuple[sqlite3.Connection, Ru
     with explain_errors(_CANNOT_OPEN, folder, folder / FILE):
         connection = connect(path)
         undo.callback(connection.close)
+        torn = read_torn_log(connection, path)
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            if _is_empty(connection):
+            if is_empty(connection):
                 create_tables(connection)
         migrate(connection, path)
     _check(connection, folder)
-    return connection, lock
+    with explain_errors(_CANNOT_OPEN, folder, path), connection:
+        recovered = insert_answers(connection, torn)
+    return connection, lock, recovered
 
 
 def open_for_reading(folder: Path, undo: ExitStack) -> tuple[sqlite3.Connection, RunLock | None]:
@@ -86,7 +96,7 @@ def open_for_reading(folder: Path, undo: ExitStack) -> tuple[sqlite3.Connection,
         raise nothing
     with explain_errors(_CANNOT_OPEN, folder, folder / FILE):
         connection, lock = _connect_for_reading(path, undo)
-        if _is_empty(connection):  # a process was killed before it had made the tables
+        if is_empty(connection):  # a process was killed before it had made the tables
             raise nothing
         check_version(connection, path)
     _check(connection, folder)
@@ -99,7 +109,7 @@ def holds_run(folder: Path) -> bool:
     if not path.is_file():
         return False
     with ExitStack() as undo, explain_errors(_CANNOT_OPEN, folder, path):
-        return not _is_empty(_connect_for_reading(path, undo)[0])
+        return not is_empty(_connect_for_reading(path, undo)[0])
 
 
 def connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
@@ -115,26 +125,21 @@ def connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
         )
         undo.callback(connection.close)
         connection.text_factory = _decode_text
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except UnicodeDecodeError as error:  # SQLite names what it cannot read, and Python cannot read the name
+            malformed = sqlite3.DatabaseError("database disk image is malformed")
+            malformed.sqlite_errorname = "SQLITE_CORRUPT"
+            raise malformed from error
         if mode == "rw":
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             # on macOS fsync alone leaves the data in the drive's cache
             connection.execute("PRAGMA fullfsync = ON")
             connection.execute("PRAGMA checkpoint_fullfsync = ON")
-        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA temp_store = FILE")  # answers that are gathered may be millions
         undo.pop_all()
     return connection
-
-
-def find_damage(connection: sqlite3.Connection, most: int = _MOST_PROBLEMS) -> list[str]:
-    """What is wrong with the structure of the file, and with the tables that decide what the others mean."""
-    problems = _find_wrong_tables(connection)
-    if problems:
-        return problems
-    for table in _SMALL_TABLES:
-        bad = sum(not is_intact(table, record) for record in connection.execute(select(table)))
-        problems += [f"{bad} records of {table}"] if bad else []
-    return problems
 
 
 def _connect_for_reading(path: Path, undo: ExitStack) -> tuple[sqlite3.Connection, RunLock | None]:
@@ -142,7 +147,6 @@ def _connect_for_reading(path: Path, undo: ExitStack) -> tuple[sqlite3.Connectio
     try:
         connection = connect(path, "ro")
         undo.callback(connection.close)
-        _is_empty(connection)  # the first look: it needs the index of the log beside the file
     except sqlite3.OperationalError as error:
         name = getattr(error, "sqlite_errorname", None) or ""
         if not name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
@@ -165,7 +169,7 @@ def _connect_for_reading(path: Path, undo: ExitStack) -> tuple[sqlite3.Connectio
 def _check(connection: sqlite3.Connection, folder: Path) -> None:
     """Raise `StoreError` where the file cannot be trusted."""
     with explain_errors(_CANNOT_OPEN, folder, folder / FILE):
-        problems = find_damage(connection)
+        problems = find_wrong_tables(connection) or _find_damaged_meanings(connection)
         if not problems and (folder / FILE).stat().st_size <= CHECKED_SIZE:
             problems = check_structure(connection, _MOST_PROBLEMS)
     if problems:
@@ -178,12 +182,22 @@ def check_structure(connection: sqlite3.Connection, most: int) -> list[str]:
     return [] if found == ["ok"] else found
 
 
-def _is_empty(connection: sqlite3.Connection) -> bool:
+def is_empty(connection: sqlite3.Connection) -> bool:
+    """Whether there is no table in the file."""
     with closing(connection.execute("SELECT count(*) FROM sqlite_schema")) as cursor:
         return bool(cursor.fetchone()[0] == 0)
 
 
-def _find_wrong_tables(connection: sqlite3.Connection) -> list[str]:
+def _find_damaged_meanings(connection: sqlite3.Connection) -> list[str]:
+    """Damage to the small tables."""
+    bad = {
+        table: sum(not is_intact(table, record) for record in connection.execute(select(table)))
+        for table in _SMALL_TABLES
+    }
+    return [f"{number} record{'s' * (number > 1)} of {table}" for table, number in bad.items() if number]
+
+
+def find_wrong_tables(connection: sqlite3.Connection) -> list[str]:
     """The tables and indexes that are not as this version makes them."""
     with closing(sqlite3.connect(":memory:")) as model:
         create_tables(model)

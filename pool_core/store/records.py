@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["CellRecord", "KnownCell", "Measured", "NewAnswer", "NewRow", "Spent", "StoredRow"]
+__all__ = ["CellRecord", "Garbage", "KnownCell", "Measured", "NewAnswer", "NewRow", "Spent", "StoredRow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +45,27 @@ class NewAnswer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a member has paid for over the whole life of a run, in all its processes."""
+    """What a member has paid for over the whole life of a run, in all its processes. Can be added up."""
 
-    answers: int
+    answers: int = 0
     #: Sums over the answers that say it.
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int = 0
+    output_tokens: int = 0
     #: Dollars.
-    cost: float
+    cost: float = 0.0
     #: Answers that lack a count of tokens, and answers whose cost is not known.
-    unknown_tokens: int
-    unknown_cost: int
+    unknown_tokens: int = 0
+    unknown_cost: int = 0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            self.answers + other.answers,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cost + other.cost,
+            self.unknown_tokens + other.unknown_tokens,
+            self.unknown_cost + other.unknown_cost,
+        )
 
 
 class CellRecord(NamedTuple):
@@ -95,3 +105,11 @@ class Measured(NamedTuple):
     told: int
     output_tokens: float
     output_squares: float
+
+
+class Garbage(NamedTuple):
+    """Answers that no outcome rests on."""
+
+    answers: int
+    #: Bytes of their bodies.
+    size: int

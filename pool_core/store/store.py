@@ -40,6 +40,8 @@ class Store:
         self._frozen = 0
         #: Table and key of each damaged record that was found.
         self.damaged: set[tuple[str, int]] = set()
+        #: Answers that were put back when it was opened: a process was killed, or the power failed, as it wrote them.
+        self.recovered = 0
         self._free_answers = FreeAnswers(connection, self._note_damage)
         self.writer = Writer(lambda: connect(folder / FILE), str(folder))
 
@@ -52,9 +54,11 @@ class Store:
             StoreError: the folder cannot be written, or holds something else, or a damaged file.
         """
         with ExitStack() as undo:
-            connection, lock = open_for_work(folder, undo)
+            connection, lock, recovered = open_for_work(folder, undo)
             undo.pop_all()
-        return cls(folder, connection, lock)
+        store = cls(folder, connection, lock)
+        store.recovered = recovered
+        return store
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -77,6 +81,9 @@ class Store:
 
     def close(self) -> None:
         """Close the file and give the directory back. The writer must be closed before."""
+        if self._lock is not None and self._lock.is_owner:
+            with suppress(StoreError):  # they are told of again, and nothing else rests on it
+                self._discard_damaged()
         self._connection.close()
         if self._lock is not None:
             self._lock.release()
@@ -100,16 +107,33 @@ class Store:
                     if self._connection.in_transaction:
                         self._connection.execute("COMMIT")
 
-    def _read(self, statement: str, values: Any = ()) -> list[tuple[Any, ...]]:
+    def _discard_damaged(self) -> None:
+        """Remove the damaged outcomes and marks that no sound one has replaced. Answers and rows stay as they are."""
+        for table, key in self.damaged:
+            if table in ("cells", "withdrawn"):
+                place = f"{COLUMNS[table][0]} = ?"
+                for record in self.query(select(table) + f"WHERE {place}", (key,)):
+                    if not is_intact(table, record):
+                        with self.write() as connection:
+                            connection.execute(f"DELETE FROM {table} WHERE {place}", (key,))  # noqa: S608 - our own
+
+    def query(self, statement: str, values: Any = ()) -> list[tuple[Any, ...]]:
+        """What a statement gives. Raises `StoreError`; no record is held against its checksum here."""
         with explain_errors("the store cannot be read", self.folder):
             return self._connection.execute(statement, values).fetchall()
 
     @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction."""
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction, which ends with the block. Raises `StoreError`."""
         with explain_errors(_CANNOT_WRITE, self.folder), self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
+
+    def shrink(self) -> None:
+        """Give the room that nothing needs back to the disk."""
+        with explain_errors("the room cannot be given back", self.folder):
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _check(self, table: str, record: Sequence[Value]) -> bool:
         """Whether a record is intact; one that is not is noted."""
@@ -125,12 +149,12 @@ class Store:
 
     def set_meta(self, name: str, value: Any) -> None:
         """Keep a plain value under ``name``."""
-        with self._write() as connection:
+        with self.write() as connection:
             connection.execute(INSERTS["meta"], seal("meta", (name, encode_json(value))))
 
     def get_meta(self, name: str) -> Any:
         """The value kept under ``name``, None where there is none."""
-        for record in self._read(select("meta") + "WHERE name = ?", (name,)):
+        for record in self.query(select("meta") + "WHERE name = ?", (name,)):
             if not is_intact("meta", record):
                 raise make_damage_error(f"what it keeps as {name!r}", self.folder)
             return decode_json(record[1])
@@ -138,8 +162,8 @@ class Store:
 
     def register_members(self, stage: str, names: Sequence[str]) -> list[int]:
         """The lasting key of each member of a stage, given on first sight."""
-        found = dict(self._read("SELECT name, key FROM members WHERE stage = ?", (stage,)))
-        with self._write():
+        found = dict(self.query("SELECT name, key FROM members WHERE stage = ?", (stage,)))
+        with self.write():
             for name in names:
                 if name not in found:
                     found[name] = self._insert_new("members", stage, name)
@@ -149,9 +173,9 @@ class Store:
         """The number of a fingerprint; None for one that is not known and so equals no other."""
         if fingerprint is None:
             return None
-        for (key,) in self._read("SELECT key FROM bases WHERE fingerprint = ?", (fingerprint,)):
+        for (key,) in self.query("SELECT key FROM bases WHERE fingerprint = ?", (fingerprint,)):
             return int(key)
-        with self._write():
+        with self.write():
             return self._insert_new("bases", fingerprint)
 
     def _insert_new(self, table: str, *values: str) -> int:
@@ -170,16 +194,16 @@ class Store:
 
     def read_members(self) -> list[tuple[int, str]]:
         """Key and name of each member, in the order of the rows' assignments."""
-        names = dict(self._read("SELECT key, name FROM members"))
+        names = dict(self.query("SELECT key, name FROM members"))
         return [(key, names[key]) for key in self.get_meta("members") or ()]
 
     def count_assigned(self) -> Iterator[tuple[bytes, int]]:
         """Each assignment that occurs, and how many rows have it."""
-        yield from self._read("SELECT assigned, count(*) FROM rows GROUP BY assigned")
+        yield from self.query("SELECT assigned, count(*) FROM rows GROUP BY assigned")
 
     def read_rows(self, after: int = -1, limit: int = -1) -> list[StoredRow]:
         """Rows in input order whose position is beyond ``after``. Raises `StoreError` for a damaged one."""
-        found = self._read(select("rows") + "WHERE position > ? ORDER BY position LIMIT ?", (after, limit))
+        found = self.query(select("rows") + "WHERE position > ? ORDER BY position LIMIT ?", (after, limit))
         return [self._open_row(record) for record in found]
 
     def iterate_rows(self) -> Iterator[StoredRow]:
@@ -198,11 +222,15 @@ class Store:
                 count += 1
                 yield row
         if total is not None and count != total:
-            raise make_damage_error(f"row {count + 1} of {total} is not there", self.folder)
+            raise StoreError(
+                f"the store is damaged: row {count + 1} of {total} is not there",
+                where=str(self.folder),
+                hint="run the recipe again, which reads it from the input, or `pool repair` to go on without it",
+            )
 
     def find_row(self, row_id: str) -> StoredRow | None:
         """The row with this id. Raises `StoreError` if it is damaged."""
-        for record in self._read(select("rows") + "WHERE row_id = ?", (row_id,)):
+        for record in self.query(select("rows") + "WHERE row_id = ?", (row_id,)):
             return self._open_row(record)
         return None
 
@@ -219,7 +247,7 @@ class Store:
 
     def measure_answers(self) -> dict[str, Measured]:
         """What the answers were like that each member has paid for, by its name."""
-        found = self._read(
+        found = self.query(
             "SELECT m.name, count(*), avg(a.seconds), count(a.output_tokens), total(a.output_tokens), "
             "total(1.0 * a.output_tokens * a.output_tokens) FROM answers a JOIN members m ON m.key = a.member "
             "GROUP BY m.name"
@@ -231,11 +259,11 @@ class Store:
 
     def has_cells(self, member: int) -> bool:
         """Whether any cell of ``member`` has an outcome."""
-        return bool(self._read("SELECT 1 FROM cells WHERE key >> 8 & 65535 = ? LIMIT 1", (member,)))
+        return bool(self.query("SELECT 1 FROM cells WHERE key >> 8 & 65535 = ? LIMIT 1", (member,)))
 
     def read_known_cells(self, member: int, first: int, last: int) -> dict[int, KnownCell]:
         """The outcomes of ``member`` for the rows at positions ``first`` to ``last``, by cell key."""
-        found = self._read(
+        found = self.query(
             f"SELECT {_CELL_COLUMNS} FROM rows r JOIN cells c "  # noqa: S608 - our own names
             "ON c.key BETWEEN (r.key << 24) + :first_cell AND (r.key << 24) + :first_cell + 255 "
             "WHERE r.position BETWEEN :first AND :last",
@@ -252,14 +280,14 @@ class Store:
 
     def read_cells(self, row: int) -> list[CellRecord]:
         """All outcomes of a row, in order of member and sample."""
-        found = self._read(
+        found = self.query(
             select("cells") + "WHERE key BETWEEN ? AND ? ORDER BY key", (row << 24, row << 24 | 0xFFFFFF)
         )
         return [CellRecord(*cell[:-1]) for cell in found if self._check("cells", cell)]
 
     def read_answer(self, key: int) -> bytes | None:
         """The stored answer with this key; None where it is damaged, or was given up for room."""
-        for record in self._read(select("answers") + "WHERE key = ?", (key,)):
+        for record in self.query(select("answers") + "WHERE key = ?", (key,)):
             return bytes(record[4]) or None if self._check("answers", record) else None
         self._note_damage("answers", key)
         return None
@@ -269,7 +297,7 @@ class Store:
 
         Key 0 has the answers of which it is not known: files of version 1 do not say it.
         """
-        found = self._read(
+        found = self.query(
             "SELECT coalesce(member, 0), count(*), total(input_tokens), total(output_tokens), total(cost), "
             "sum(input_tokens IS NULL OR output_tokens IS NULL), sum(cost IS NULL) FROM answers GROUP BY 1"
         )
@@ -277,6 +305,16 @@ class Store:
             member: Spent(answers, int(input_tokens), int(output_tokens), cost, unknown_tokens, unknown_cost)
             for member, answers, input_tokens, output_tokens, cost, unknown_tokens, unknown_cost in found
         }
+
+    def count_cells(self) -> list[tuple[int, str, str, int]]:
+        """The number of outcomes by member, status and cause."""
+        return self.query("SELECT key >> 8 & 65535, status, cause, count(*) FROM cells GROUP BY 1, 2, 3")
+
+    def read_last_time(self) -> float | None:
+        """When the last answer came, in seconds since 1970; None before the first."""
+        for (created,) in self.query("SELECT created FROM answers ORDER BY key DESC LIMIT 1"):
+            return float(created)
+        return None
 
     def release_answers(self, settled: Iterable[tuple[int, int]]) -> int:
         """Gather the answers that no settled cell holds, for `take_answer`. Returns their number.

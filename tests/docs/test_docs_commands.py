@@ -78,6 +78,7 @@ def assert_shows(shown, printed):
         pytest.param("docs/contract.md", marks=NEEDED),
         pytest.param("docs/layouts.md", marks=NEEDED_SENTIMENT),
         pytest.param("docs/plugins.md", marks=NEEDED_SENTIMENT),
+        pytest.param("docs/runs.md", marks=NEEDED),
     ],
 )
 def test_the_commands_of_a_page_do_what_it_says(page, folder):
@@ -97,7 +98,8 @@ def test_the_commands_of_a_page_do_what_it_says(page, folder):
 
 
 def test_no_other_page_has_commands():
-    tried = {"README.md", "docs/index.md", "docs/budget.md", "docs/contract.md", "docs/layouts.md", "docs/plugins.md"}
+    pages_of_docs = ("index", "budget", "contract", "layouts", "plugins", "runs")
+    tried = {"README.md", *(f"docs/{name}.md" for name in pages_of_docs)}
     pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
     for page in sorted(pages - tried):
         assert [block for block in read_blocks(page) if block.kind == "sh" or block.note.startswith("shows:")] == []

@@ -69,9 +69,15 @@ def test_a_damaged_cell_counts_as_not_done_and_is_told(folder, what):
         assert store.damaged == {("cells", CELL)}
         assert store.take_answer(b"1/1", None) == (1, b"11")
         assert store.take_answer(b"2/1", None) is None
-    with Store.read(folder) as store:
-        assert [cell.key for cell in store.read_cells(1)] == [pack_cell(1, 2, 0)]
-        assert store.damaged == {("cells", CELL)}
+
+
+@pytest.mark.parametrize("what", CELL_CHANGES)
+def test_a_damaged_cell_is_not_exported_and_is_told(folder, what):
+    change(folder, f"UPDATE cells SET {what} WHERE key = {CELL}")
+    for _ in range(2):
+        with Store.read(folder) as store:
+            assert [cell.key for cell in store.read_cells(1)] == [pack_cell(1, 2, 0)]
+            assert store.damaged == {("cells", CELL)}
 
 
 def test_an_answer_that_another_cell_holds_is_not_given_back(folder, make):
@@ -138,16 +144,16 @@ def test_a_row_that_is_gone_is_told(folder, row):
         list(store.iterate_rows())
     assert str(error.value) == (
         f"{folder}: the store is damaged: row {row} of 2 is not there\n"
-        f"  see what is left of it with: pool repair {folder}"
+        "  run the recipe again, which reads it from the input, or `pool repair` to go on without it"
     )
 
 
 @pytest.mark.parametrize(
     ("statement", "what"),
     [
-        ("UPDATE meta SET value = '[1,3]' WHERE name = 'members'", "1 records of meta"),
-        ("UPDATE members SET name = 'x' WHERE key = 1", "1 records of members"),
-        ("UPDATE bases SET key = 2", "1 records of bases"),
+        ("UPDATE meta SET value = '[1,3]' WHERE name = 'members'", "1 record of meta"),
+        ("UPDATE members SET name = 'x' WHERE key = 1", "1 record of members"),
+        ("UPDATE bases SET key = 2", "1 record of bases"),
         ("DROP INDEX answers_by_request", "answers_by_request is not defined as it should be"),
         ("ALTER TABLE cells RENAME TO bells", "bells is not defined as it should be; cells is not defined as it"),
     ],
@@ -195,6 +201,8 @@ def test_a_damaged_mark_of_a_withdrawn_answer_is_told(folder):
     with Store.open(folder) as store:
         assert store.release_answers([]) == 4
         assert store.damaged == {("withdrawn", 1)}
+    with Store.open(folder) as store:
+        assert (store.release_answers([]), store.damaged) == (4, set())
 
 
 def test_an_answer_whose_key_was_damaged_does_not_spoil_those_after_it(folder, make):
@@ -208,3 +216,13 @@ def test_connections_are_durable(folder):
     with closing(connect(folder / "run.sqlite")) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_a_damaged_record_in_a_place_where_none_should_be_is_told_once(folder):
+    """Its key was damaged: no cell of that place will ever be done, so nothing would take its place."""
+    change(folder, f"UPDATE cells SET key = {pack_cell(1, 1, 7)} WHERE key = {CELL}")
+    for found in ({("cells", pack_cell(1, 1, 7))}, set()):
+        with Store.open(folder) as store:
+            store.release_answers([])
+            assert CELL not in store.read_known_cells(1, 0, 1)
+            assert store.damaged == found

@@ -190,7 +190,7 @@ def test_reading_an_old_file_says_what_to_do_and_writes_nothing(folder):
         Store.read(folder)
     assert str(error.value) == (
         f"{folder / 'run.sqlite'}: the store is of version 1, this pool-core reads {SCHEMA_VERSION}\n"
-        "  `pool run` with the recipe brings it up to date; nothing is asked again for that"
+        "  `pool repair` and `pool run` bring it up to date; nothing is asked again for that"
     )
     assert (folder / "run.sqlite").read_bytes() == before
 

@@ -1,0 +1,48 @@
+"""Answers that SQLite has given up are put back: of the torn end of its log, and of broken pages."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+from pool_core.store.pages import AnswerRecord, read_answers
+from pool_core.store.sealing import INSERTS, seal
+
+__all__ = ["insert_answers", "read_torn_log"]
+
+
+def read_torn_log(connection: sqlite3.Connection, path: Path) -> list[AnswerRecord]:
+    """The answers in that part of the log which SQLite does not take up.
+
+    SQLite goes by the log up to the first frame that is torn or damaged and drops all that follows, as the
+    answers of a commit that did not come to its end. They were paid for.
+
+    Must be called before anything is written through ``connection``: that overwrites the log.
+    """
+    _, taken, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return list(read_answers(path, first_frame=max(0, taken), log_only=True))
+
+
+def insert_answers(connection: sqlite3.Connection, records: Iterable[AnswerRecord]) -> int:
+    """Insert those that are not there, within the caller's transaction. Returns their number.
+
+    A key may be another answer's by now, if this one was never committed: then it gets the next.
+    """
+    count = 0
+    for record in records:
+        if _is_known(connection, record):
+            continue
+        key = record[0]
+        if connection.execute("SELECT 1 FROM answers WHERE key = ?", (key,)).fetchone():
+            key = connection.execute("SELECT max(key) + 1 FROM answers").fetchone()[0]
+        connection.execute(INSERTS["answers"], seal("answers", (key, *record[1:-1])))
+        count += 1
+    return count
+
+
+def _is_known(connection: sqlite3.Connection, record: AnswerRecord) -> bool:
+    """Whether this very answer is there, under whatever key, or was given up for room."""
+    _, created, _, request, body, *_ = record
+    same = "SELECT 1 FROM answers WHERE request = ? AND created = ? AND (body = ? OR body = x'')"
+    return connection.execute(same, (request, created, body)).fetchone() is not None
