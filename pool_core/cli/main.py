@@ -6,6 +6,7 @@ import errno
 import gc
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "run"]
 
 INTERRUPTED = 130
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 #: Objects that may be made before Python looks for cycles among them. Its own 700 cost a short command
 #: a tenth of its time: modules, classes and parsed recipes are many objects and stay.
@@ -71,9 +73,23 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     if arguments is not None:
         sys.exit(_run(arguments))
     gc.set_threshold(_COLLECT_AFTER)  # the process is the program's own
+    for number in _SIGNALS:
+        signal.signal(number, _interrupt)  # a run has handlers of its own while it asks
     code = _run(sys.argv[1:])
+    _ignore_signals()  # what is left is the end, and its code must not change any more
     gc.freeze()  # what is left ends with the process: to search it once more for cycles would take a tenth again
     sys.exit(code)
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    _ignore_signals()
+    os.write(sys.stderr.fileno(), b"interrupted; what was answered is kept, and the same command goes on\n")
+    raise KeyboardInterrupt
+
+
+def _ignore_signals() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -139,11 +139,12 @@ async def _stop_on_signals(engine: Engine, console: Console) -> AsyncIterator[No
             "stopping now" if again else "stopping: waiting for what is in flight; press Ctrl-C again to stop now"
         )
 
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for number in signals:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
         loop.add_signal_handler(number, stop)
     try:
         yield
     finally:
-        for number in signals:
+        for number, handler in before.items():
             loop.remove_signal_handler(number)
+            signal.signal(number, handler)
