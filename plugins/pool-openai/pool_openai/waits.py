@@ -74,9 +74,10 @@ def _read_duration(text: str) -> float | None:
 
 def _read_number(text: str | None) -> float | None:
     """A plain number that is finite and not negative."""
-    if text is None or not _NUMBER.fullmatch(text.strip()):
+    found = None if text is None else _NUMBER.fullmatch(text.strip())  # strip knows more spaces than float does
+    if found is None:
         return None
-    value = float(text)
+    value = float(found[0])
     return value if math.isfinite(value) else None
 
 

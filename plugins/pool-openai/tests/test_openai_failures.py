@@ -188,6 +188,7 @@ def test_reads_the_complaints_of_many_servers(reply, complaint):
         ({"retry-after-ms": "soon", "retry-after": "1"}, 1.0),
         ({"retry-after": "-1"}, None),
         ({"retry-after": "+1"}, None),
+        ({"retry-after": "1\x1f"}, 1.0),
         ({"retry-after": "NaN"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after": "1e400"}, None),
