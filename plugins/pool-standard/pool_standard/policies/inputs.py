@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from pool_core.interfaces.config import PluginConfig
 from pool_core.interfaces.policy import MemberSignature, Policy
 from pool_core.interfaces.values import Finding
-from pool_standard.policies.wording import describe_members, list_names, sort_members, write_fix
+from pool_core.interfaces.yaml_text import write_fix
+from pool_standard.policies.wording import describe_members, list_names, sort_members
 
 __all__ = ["Inputs"]
 
@@ -55,6 +56,7 @@ def _judge_member(member: MemberSignature) -> Iterable[Finding]:
             hint=_write_hint(name, found),
             fix=fix if found is not None else "",
             source="inputs",
+            key=f"inputs.{name}" if name in member.adapters.get("inputs", {}) else "task",
         )
 
 
