@@ -26,10 +26,11 @@ from pydantic import create_model
 
 from pool_core.errors import RecipeError
 from pool_core.interfaces.config import PluginConfig
+from pool_core.interfaces.model_types import read_model
 from pool_core.interfaces.policy import MemberSignature, NamedPolicy, Policy, PolicySpec, merge_schema
 from pool_core.interfaces.task import Task
 from pool_core.interfaces.type_text import parse_type
-from pool_core.interfaces.types import FieldType, read_model
+from pool_core.interfaces.types import FieldType
 from pool_core.interfaces.values import Finding, Prompt
 from pool_core.plan.adapt import adapt_member
 from pool_core.recipe.models import Member
