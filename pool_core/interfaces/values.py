@@ -162,7 +162,8 @@ class Finding:
     fix: str = ""
     #: Who says so: the policy or plugin.
     source: str = ""
-    #: The key of the member in the recipe that it is about, such as ``task``; decides the line that is shown.
+    #: The key of the member in the recipe that it is about, such as ``task`` or ``task.template``; decides the
+    #: line that is shown.
     key: str = ""
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from pool_core.errors import RecipeError, RowsError, TemplateError
+from pool_core.interfaces.frozen import freeze
 from pool_core.interfaces.policy import MemberSignature, merge_schema
-from pool_core.interfaces.types import FieldType, read_model
+from pool_core.interfaces.types import FieldType
 from pool_core.plan.adapt import ADAPTERS, adapt_member
 from pool_core.plan.assign import make_assigner
 from pool_core.plan.check_members import check_members
-from pool_core.plan.findings import apply_rules, sort_findings
+from pool_core.plan.findings import apply_rules, check_rules, sort_findings
 from pool_core.plan.fingerprint import fingerprint_parsing, fingerprint_requests
 from pool_core.plan.judge import check_output, check_pool, run_policies
 from pool_core.plan.model import Plan, PlannedMember
@@ -41,16 +42,21 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
     """
     registry.freeze()
     registry.require(recipe.plugins.require)
+    check_rules(recipe.pool.findings, source)
     resolver = Resolver(registry, source)
     if rows is None and recipe.rows is not None:
         rows = resolver.resolve_rows(recipe.rows)
     sample, complete = take_sample(rows) if rows is not None else ([], True)
-    columns = {**merge_columns(sample), **(rows.read_schema() or {})} if rows is not None else None
+    seen = merge_columns(sample)
+    declared = (rows.read_schema() if rows is not None else None) or {}
+    columns = freeze({**seen, **declared}) if rows is not None else None
+    # A format that declares its columns has no others in later rows.
+    columns_complete = complete or (bool(declared) and seen.keys() <= declared.keys())
     if rows is not None and rows.id_column is not None and columns is not None and rows.id_column not in columns:
         raise RowsError(f"there is no column {rows.id_column!r}", where=rows.name, hint=f"it has: {', '.join(columns)}")
     pool = recipe.pool
     members = tuple(
-        _plan_member(index, member, resolver, columns, complete) for index, member in enumerate(pool.members)
+        _plan_member(index, member, resolver, columns, columns_complete) for index, member in enumerate(pool.members)
     )
     policies = [resolver.resolve_policy(use, ("pool", "policies", number)) for number, use in enumerate(pool.policies)]
     if recipe.output is not None:
@@ -63,9 +69,9 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
     folder = source.folder if source is not None else Path.cwd()
     findings = [
         *run_policies(policies, signatures),
-        *check_members(members, sample, columns, complete=complete),
-        *check_pool(pool, members, columns, complete=complete),
-        *check_output(recipe.output, schema, columns, folder, inputs),
+        *check_members(members, sample, columns, declared, complete=columns_complete, routed=pool.assign == "routed"),
+        *check_pool(pool, members, columns, complete=columns_complete),
+        *check_output(recipe.output, signatures, columns, folder, inputs),
     ]
     plan = Plan(
         recipe=recipe,
@@ -82,13 +88,14 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
         ),
         provenance=_describe_plugins(registry),
     )
-    findings += registry.collect_findings(plan.protect())
+    if registry.implements("pool_check_compatibility"):
+        findings += registry.collect_findings(plan.protect())
     kept, silenced = apply_rules(findings, pool.findings)
     return replace(plan, findings=sort_findings(kept), silenced=sort_findings(silenced))
 
 
 def _plan_member(
-    index: int, member: Member, resolver: Resolver, columns: Mapping[str, FieldType] | None, complete: bool
+    index: int, member: Member, resolver: Resolver, columns: Mapping[str, FieldType] | None, columns_complete: bool
 ) -> PlannedMember:
     path: KeyPath = ("pool", "members", index)
     source = resolver.source
@@ -127,10 +134,10 @@ def _plan_member(
             inputs=adapter.inputs,
             outputs=adapter.outputs,
             sources=adapter.sources,
-            fields=read_model(task.output),
-            adapters={name: value for name in ADAPTERS if (value := getattr(member, name))},
+            fields=adapter.fields,
+            adapters=freeze({name: value for name in ADAPTERS if (value := getattr(member, name))}),
             columns=columns,
-            columns_complete=complete,
+            columns_complete=columns_complete,
         ),
         ignored=ignored,
     )

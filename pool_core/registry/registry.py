@@ -197,8 +197,11 @@ class Registry:
         for impl in sorted(impls, key=lambda impl: impl.plugin_name):
             started = perf_counter()
             try:
-                found = check_findings(impl.function(*(plan,)[: len(impl.argnames)]) or ())
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - fails closed: a broken check lets no plan pass
+                said = impl.function(*(plan,)[: len(impl.argnames)])
+                found = check_findings(() if said is None else said)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - fails closed: a broken check lets no plan pass
                 found = [
                     Finding(
                         "error",
@@ -222,7 +225,9 @@ class Registry:
         for impl in getattr(self._manager.hook, hook).get_hookimpls():
             try:
                 impl.function(*(payload,)[: len(impl.argnames)])
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - a notification must never break a run
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - a notification must never break a run
                 problems.append(f"{hook} of the plugin {impl.plugin_name!r} failed: {type(error).__name__}: {error}")
         return problems
 
