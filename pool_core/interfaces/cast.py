@@ -26,12 +26,8 @@ def can_cast(source: FieldType, target: FieldType) -> bool:
         return True
     if source.nullable and not target.nullable:
         return False
-    if source.kind == "null":
-        return True
-    if target.kind == "null":
-        return False  # of all values only null is one, which is no conversion
-    if target.kind == "str":
-        return True
+    if source.kind == "null" or target.kind in ("null", "str"):
+        return source.kind == "null" or target.kind == "str"  # of all values only null is null: no conversion
     if source.kind == "literal":
         return any(_survives(value, target) for value in source.values)
     if source.kind in _SCALARS and target.kind in _SCALARS:
