@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from pool_core.cli.options import (
     load_recipe_and_registry,
     make_console,
     override_files,
+    plan_recipe,
     print_json,
 )
 
@@ -58,12 +60,11 @@ def run(
     import asyncio
 
     from pool_core.job import choose_run_dir, run_plan
-    from pool_core.plan.build import make_plan
     from pool_core.report.findings import print_findings
     from pool_core.report.tables import print_summary
 
     loaded, source, registry = load_recipe_and_registry(recipe, plugins, block)
-    plan = make_plan(override_files(loaded, rows, output), registry, source)
+    plan = plan_recipe(override_files(loaded, rows, output), registry, source)
     console = make_console(stderr=True)
     silent = json or quiet
     if not silent and plan.compatible and plan.findings:
@@ -74,7 +75,8 @@ def run(
         async with _stop_on_signals(engine, console), _show(engine, console, silent=silent):
             yield
 
-    summary = asyncio.run(run_plan(plan, registry, run_dir or choose_run_dir(recipe), watch=watch))
+    with redirect_stdout(sys.stderr):  # for what plugins print: the output is ours
+        summary = asyncio.run(run_plan(plan, registry, run_dir or choose_run_dir(recipe), watch=watch))
     if json:
         print_json(summary.to_dict())
     elif not quiet:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pool_core.errors import PoolError
 from pool_core.interfaces.types import Conflict, FieldType, unify
 from pool_core.interfaces.values import Finding
 from pool_core.plan.model import Plan, PlannedMember
@@ -19,7 +22,7 @@ from pool_core.report.drawing import print_indented, print_table, print_whole
 from pool_core.report.lines import count, indent_rest, list_some, make_line
 from pool_core.report.text import make_harmless
 
-__all__ = ["print_findings", "print_matrix", "write_annotations"]
+__all__ = ["print_findings", "print_matrix", "write_annotations", "write_error_annotation"]
 
 T = TypeVar("T")
 
@@ -126,12 +129,27 @@ def write_annotations(plan: Plan, findings: Sequence[Finding]) -> Iterator[str]:
     """Findings as workflow commands of GitHub Actions, which shows them at their lines of the recipe."""
     names = {"error": "error", "warning": "warning", "info": "notice"}
     for finding in findings:
-        parts = [f"title={_escape(finding.rule, property_=True)}"]
+        place: dict[str, object] = {}
         if plan.source is not None:
             line = plan.source.find_line(next(iter(_find_paths(plan, finding)), ("pool",)))
-            parts = [f"file={_escape(str(plan.source.path), property_=True)}", f"line={line}", *parts]
+            place = {"file": plan.source.path, "line": line}
         text = "\n".join(part for part in (finding.message, finding.hint, finding.fix) if part)
-        yield f"::{names[finding.level]} {','.join(parts)}::{_escape(make_harmless(text))}"
+        yield _write_command(names[finding.level], {**place, "title": finding.rule}, text)
+
+
+def write_error_annotation(error: PoolError) -> str:
+    """What kept a plan from being made, as a workflow command, at the file and line that it names."""
+    place: dict[str, object] = {}
+    if found := re.match(r"(?P<file>[^\n]+?):(?P<line>\d+)(?=:|$)", error.where):
+        place = {"file": found["file"], "line": found["line"]}
+    elif Path(error.where).suffix:
+        place = {"file": error.where}
+    return _write_command("error", {**place, "title": "pool"}, str(error))
+
+
+def _write_command(name: str, properties: Mapping[str, object], text: str) -> str:
+    shown = ",".join(f"{key}={_escape(str(value), property_=True)}" for key, value in properties.items())
+    return f"::{name} {shown}::{_escape(make_harmless(text))}"
 
 
 def _escape(text: str, *, property_: bool = False) -> str:
