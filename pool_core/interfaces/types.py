@@ -18,6 +18,7 @@ __all__ = [
     "Conflict",
     "FieldType",
     "accepts",
+    "holds_any",
     "infer_type",
     "make_struct",
     "merge_types",
@@ -83,6 +84,12 @@ _SCALARS: dict[Any, FieldType] = {
 def make_struct(fields: Mapping[str, FieldType]) -> FieldType:
     """A struct of these fields, in name order."""
     return FieldType("struct", fields=tuple(sorted(fields.items())))
+
+
+def holds_any(type_: FieldType) -> bool:
+    """Whether ``type_`` is ``any`` or has it inside."""
+    inner = [found for _, found in type_.fields] if type_.items is None else [type_.items]
+    return type_.kind == "any" or any(map(holds_any, inner))
 
 
 def infer_type(value: Any) -> FieldType:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from pool_core.errors import RecipeError
 from pool_core.interfaces.config import PluginConfig, RecipePath
-from pool_core.interfaces.contract import Change, compare_schemas, fits_contract, read_contract
+from pool_core.interfaces.contract import Change, ContractError, compare_schemas, fits_contract, read_contract
 from pool_core.interfaces.policy import MemberSignature, NamedPolicy, Policy, merge_schema
 from pool_core.interfaces.types import ANY, NULL, Conflict, FieldType, subsumes, unify
 from pool_core.interfaces.values import Finding
@@ -138,18 +138,21 @@ class Contract(Policy[ContractConfig]):
 
 def _read_file(config: ContractConfig) -> dict[str, FieldType]:
     path = config.path
+    anew = f"correct it, or make it anew: {_WRITE[1:-1]} --force"
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ValueError(f"there is no contract {path}; make it with {_WRITE}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"the contract {path} cannot be read: {error}; make it anew with {_WRITE}") from error
+        raise ValueError(f"the contract {path} cannot be read: {error}; {anew}") from error
     try:
-        return read_contract(read_yaml(text, path)[0])
+        data, source = read_yaml(text, path)
     except RecipeError as error:
-        raise ValueError(f"{error.where}: {error.message}; correct it, or make it anew with {_WRITE}") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}; correct it, or make it anew with {_WRITE}") from error
+        raise ValueError(f"{error.where}: {error.message}; {anew}") from error
+    try:
+        return read_contract(data)
+    except ContractError as error:
+        raise ValueError(f"{source.locate(error.key)}: {error}; {anew}") from error
 
 
 def _make_nullable(type_: FieldType) -> FieldType:

@@ -98,9 +98,7 @@ def _say_columns(columns: Iterable[str]) -> str:
     names = sorted(columns)
     if not names:
         return "have no columns"
-    more = len(names) - _LISTED_COLUMNS
-    listed = list_names(names) if more <= 0 else f"{', '.join(map(repr, names[:_LISTED_COLUMNS]))} and {more} more"
-    return f"only have {listed}"
+    return f"only have {list_names(names, _LISTED_COLUMNS)}"
 
 
 def _write_hint(name: str, found: str | None) -> str:

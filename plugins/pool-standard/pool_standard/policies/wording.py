@@ -19,9 +19,9 @@ def name_class(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def list_names(names: Iterable[str]) -> str:
-    """Names in quotes as a sentence lists them, in the order given."""
-    return join_words([repr(name) for name in names])
+def list_names(names: Iterable[str], most: int = 20) -> str:
+    """Names in quotes as a sentence lists them, in the order given; of many the first."""
+    return _join_some([repr(name) for name in names], most)
 
 
 def describe_members(members: Sequence[MemberSignature]) -> str:
@@ -30,7 +30,12 @@ def describe_members(members: Sequence[MemberSignature]) -> str:
     for member in members:
         by_task.setdefault((member.task, member.task_class), []).append(member.name)
     groups = [f"{list_names(names)} ({task}, {name_class(cls)})" for (task, cls), names in by_task.items()]
-    return join_words(groups)
+    return _join_some(groups, 10)
+
+
+def _join_some(words: Sequence[str], most: int) -> str:
+    more = len(words) - most
+    return f"{', '.join(words[:most])} and {more:,} more" if more > 0 else join_words(words)
 
 
 def join_words(words: Collection[str]) -> str:
