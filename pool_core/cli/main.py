@@ -104,9 +104,10 @@ def _explain(error: Exception, arguments: Sequence[str]) -> int:
         names = ("message", "where", "hint")
         print_json({"version": 1, "error": {name: getattr(shown, name) for name in names}})
     elif "--format=github" in arguments or ("--format", "github") in pairwise(arguments):
-        from pool_core.report.findings import write_error_annotation
+        from pool_core.report.findings import write_error_annotations
 
-        typer.echo(write_error_annotation(shown))
+        for line in write_error_annotations(shown):
+            typer.echo(line)
     sys.stderr.write(f"error: {indent_rest(str(shown))}\n")
     return shown.exit_code
 

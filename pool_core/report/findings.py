@@ -22,7 +22,7 @@ from pool_core.report.drawing import print_indented, print_table, print_whole
 from pool_core.report.lines import count, indent_rest, list_some, make_line
 from pool_core.report.text import make_harmless
 
-__all__ = ["print_findings", "print_matrix", "write_annotations", "write_error_annotation"]
+__all__ = ["print_findings", "print_matrix", "write_annotations", "write_error_annotations"]
 
 T = TypeVar("T")
 
@@ -32,6 +32,8 @@ _MOST_SHOWN = 50
 _MOST_NAMED = 10
 #: How rules begin that are about output fields.
 _OUTPUT_RULES = ("output-", "contract-", "field-")
+#: A line of an error's text that begins with a place, as in ``recipe.yaml:7: pool.members[0]: ...``.
+_PLACE = re.compile(r"\s*(?P<file>[^:\n]*\.\w+):(?P<line>\d+): (?P<text>.+)")
 _MARKS = {"error": ("✗", "bold red"), "warning": ("!", "yellow"), "info": ("i", "cyan")}
 
 
@@ -137,14 +139,17 @@ def write_annotations(plan: Plan, findings: Sequence[Finding]) -> Iterator[str]:
         yield _write_command(names[finding.level], {**place, "title": finding.rule}, text)
 
 
-def write_error_annotation(error: PoolError) -> str:
-    """What kept a plan from being made, as a workflow command, at the file and line that it names."""
-    place: dict[str, object] = {}
-    if found := re.match(r"(?P<file>[^\n]+?):(?P<line>\d+)(?=:|$)", error.where):
-        place = {"file": found["file"], "line": found["line"]}
-    elif Path(error.where).suffix:
-        place = {"file": error.where}
-    return _write_command("error", {**place, "title": "pool"}, str(error))
+def write_error_annotations(error: PoolError) -> Iterator[str]:
+    """What kept a plan from being made, as workflow commands: one for each line of a file that it names."""
+    found: list[tuple[dict[str, object], list[str]]] = []
+    for line in str(error).splitlines():
+        if place := _PLACE.match(line):
+            found.append(({"file": place["file"], "line": place["line"]}, [place["text"]]))
+        elif found:
+            found[-1][1].append(line.strip())
+    file: dict[str, object] = {"file": error.where} if Path(error.where).suffix else {}
+    for properties, lines in found or [(file, [str(error)])]:
+        yield _write_command("error", {**properties, "title": "pool"}, "\n".join(lines))
 
 
 def _write_command(name: str, properties: Mapping[str, object], text: str) -> str:
