@@ -124,14 +124,21 @@ def merge_schema(members: Sequence[MemberSignature]) -> dict[str, FieldType]:
     ``any`` where they conflict. Every field can be null: where its cell failed, and where a member
     does not give it. Does not depend on the members' order.
     """
-    schema: dict[str, FieldType] = {}
-    for name in sorted({name for member in members for name in member.outputs}):
-        merged: FieldType | Conflict = NULL
-        for member in members:
-            if not isinstance(merged, Conflict):
-                merged = unify(merged, member.outputs.get(name, NULL), open_structs=True)
-        schema[name] = ANY if isinstance(merged, Conflict) else merged
-    return schema
+    given: dict[str, dict[FieldType, None]] = {}
+    for member in members:
+        for name, type_ in member.outputs.items():
+            given.setdefault(name, {})[type_] = None
+    return {name: _merge(types) for name, types in sorted(given.items())}
+
+
+def _merge(types: Iterable[FieldType]) -> FieldType:
+    merged = NULL
+    for type_ in types:
+        unified = unify(merged, type_, open_structs=True)
+        if isinstance(unified, Conflict):
+            return ANY
+        merged = unified
+    return merged
 
 
 def check_findings(found: object) -> list[Finding]:

@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 #: Members, and fields, that a matrix shows.
 _MOST_SHOWN = 50
+#: Findings that are shown.
+_MOST_FINDINGS = 100
 #: Members that a finding names.
 _MOST_NAMED = 10
 #: How rules begin that are about output fields.
@@ -110,8 +112,8 @@ def _choose(items: Sequence[T], urgent: Sequence[bool]) -> Sequence[T]:
 
 
 def print_findings(console: Console, plan: Plan, findings: Sequence[Finding]) -> None:
-    """Each finding with its place, its hint and what to paste."""
-    for finding in findings:
+    """Each finding with its place, its hint and what to paste; of many the first."""
+    for finding in findings[:_MOST_FINDINGS]:
         mark, style = _MARKS[finding.level]
         head = Text(f"{mark} {finding.level}: ", style)
         body = Text(indent_rest(finding.message)) + Text(f"  [{make_harmless(finding.rule)}]", "dim")
@@ -125,6 +127,9 @@ def print_findings(console: Console, plan: Plan, findings: Sequence[Finding]) ->
             print_indented(console, Text(f"write, in {names}:"), indent=4)
             for line in make_harmless(finding.fix).splitlines():
                 print_whole(console, f"        {line}", "bold")
+    if len(findings) > _MOST_FINDINGS:
+        more = count(len(findings) - _MOST_FINDINGS, "finding")
+        console.print(Text(f"and {more} more; `pool check --json` has all"))
 
 
 def write_annotations(plan: Plan, findings: Sequence[Finding]) -> Iterator[str]:

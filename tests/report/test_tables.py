@@ -244,6 +244,13 @@ def test_many_members_and_fields_are_shown_in_part_the_ones_with_errors_first():
     assert "pool.members[57] and 2 more" in told
 
 
+def test_of_many_findings_the_first_are_shown():
+    plan = plan_pool(make_member_of("ann"))
+    shown = show(print_findings, plan, [Finding("info", "a-rule", f"no. {number}") for number in range(120)])
+    assert shown.count("a-rule") == 100
+    assert shown.endswith("i info: no. 99  [a-rule]\nand 20 findings more; `pool check --json` has all\n")
+
+
 def test_a_finding_about_a_member_that_is_not_there_stands_at_the_pool():
     source = Source(Path("recipe.yaml"), {("pool",): 2, ("pool", "members", 0): 5, ("pool", "members", 0, "task"): 6})
     plan = replace(plan_pool(make_member_of("ann")), source=source)
