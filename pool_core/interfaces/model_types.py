@@ -193,7 +193,9 @@ def _list_fields(schema: Schema) -> Iterator[tuple[str, Schema, Schema]]:
 
 
 def _is_pydantics(function: Any) -> bool:
-    return str(getattr(function, "__module__", "")).startswith("pydantic.")
+    """Whether a serializer is that of a type of pydantic's; those of its own annotations write whatever there is."""
+    module = str(getattr(function, "__module__", ""))
+    return module.startswith("pydantic.") and module != "pydantic.functional_serializers"
 
 
 def _list_choices(schema: Schema) -> Iterator[Schema]:

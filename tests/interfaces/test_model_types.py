@@ -84,7 +84,6 @@ class Tagged(str):
 @pytest.mark.parametrize(
     ("annotation", "text"),
     [
-        (None, "null"),
         (type(None), "null"),
         (bool, "bool"),
         (int, "int"),

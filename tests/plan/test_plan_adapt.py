@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from math import inf, isnan, nan
 from typing import Any, ClassVar
 
@@ -280,12 +281,12 @@ def test_a_number_that_json_does_not_have_fails_its_cell_where_null_is_no_value(
     assert caught.value.cause is Cause.SCHEMA
 
 
-class Shy(BaseModel):
-    score: int
-    reason: str = Field("", exclude_if=lambda value: not value)
-
-
+@pytest.mark.skipif("exclude_if" not in signature(Field).parameters, reason="pydantic 2.12 brought exclude_if")
 def test_a_field_that_is_left_out_is_null_and_one_that_is_missing_fails_the_cell():
+    class Shy(BaseModel):
+        score: int
+        reason: str = Field("", exclude_if=lambda value: not value)
+
     adapter = adapt_task(Output=Shy)
     assert str(adapter.outputs["reason"]) == "str?"
     assert adapter.adapt_output({"score": 1}) == {"score": 1, "reason": None}
