@@ -16,6 +16,8 @@ from pool_core.interfaces.types import FieldType
 __all__ = ["can_cast", "cast_value", "find_non_finite", "holds_floats"]
 
 _SCALARS = frozenset({"bool", "int", "float", "str", "literal"})
+#: Literals are text, and a float is written as no truth: 1.0 is not 1.
+_NEVER = frozenset({("float", "bool"), ("bool", "literal"), ("int", "literal"), ("float", "literal")})
 _TRUE = frozenset({"true", "yes", "1"})
 _FALSE = frozenset({"false", "no", "0"})
 
@@ -31,7 +33,7 @@ def can_cast(source: FieldType, target: FieldType) -> bool:
     if source.kind == "literal":
         return any(_survives(value, target) for value in source.values)
     if source.kind in _SCALARS and target.kind in _SCALARS:
-        return True
+        return (source.kind, target.kind) not in _NEVER
     if source.kind == target.kind and source.items is not None and target.items is not None:
         return can_cast(source.items, target.items)
     if source.kind == "struct" and target.kind == "map" and target.items is not None:
