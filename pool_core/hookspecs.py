@@ -58,9 +58,9 @@ def pool_writers() -> Iterable[Contribution]:  # type: ignore[empty-body]
 def pool_check_compatibility(plan: Plan) -> Iterable[Finding] | None:
     """Add findings to a plan: the custom compatibility check of every installed plugin.
 
-    Called once for every plan, before anything is contacted. ``plan`` is read-only. An exception is
-    a finding of level ``error`` that names the plugin, so a broken check never lets a plan pass. So is a
-    check that takes longer than ten seconds.
+    Called once for every plan, before anything is contacted. ``plan`` is read-only. An exception,
+    and a result that is neither findings nor None, is a finding of level ``error`` that names the
+    plugin, so a broken check never lets a plan pass. So is a check that takes longer than ten seconds.
     """
 
 

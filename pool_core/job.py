@@ -161,8 +161,10 @@ def _note_faults(store: Store, counted: IngestCount, *, input_changed: bool) -> 
 def _add_hint(error: Exception, run_dir: Path) -> Exception:
     """Say how to get at the answers of a run whose merged file could not be written."""
     if isinstance(error, PoolError) and "pool export" not in error.hint:
-        way = f"the answers are safe in the run: pool export {shlex.quote(str(run_dir))} --layout long"
-        error.hint = f"{error.hint}; {way}" if error.hint else way
+        # The one layout without columns of the rows, and the one format that holds any value.
+        command = f"pool export {shlex.quote(str(run_dir))} --layout long --output answers.jsonl"
+        way = f"the answers are safe in the run: {command}"
+        error.hint = f"{error.hint.rstrip('.')}; {way}" if error.hint else way
     return error
 
 

@@ -628,6 +628,7 @@ def test_a_late_column_that_the_output_takes_is_refused_before_anything_is_asked
     [
         (RowsError("it does not fit"), "it does not fit\n  {}"),
         (RowsError("it does not fit", hint="mend it"), "it does not fit\n  mend it; {}"),
+        (RowsError("it does not fit", hint="Mend it."), "it does not fit\n  Mend it; {}"),
         (OSError(28, "No space left"), "{path}: the output cannot be written: No space left\n  {mend}"),
         (ValueError("broke"), "broke"),
     ],
@@ -643,7 +644,7 @@ def test_a_run_whose_output_cannot_be_written_ends_as_any_other(error, told, tmp
     with pytest.raises((RowsError, StoreError, ValueError)) as caught:
         asyncio.run(run_plan(plan, registry, run_dir))
     assert str(caught.value) == told.format(
-        f"the answers are safe in the run: pool export {run_dir} --layout long",
+        f"the answers are safe in the run: pool export {run_dir} --layout long --output answers.jsonl",
         path=tmp_path / "out.json",
         mend=f"the answers are safe in the run; mend it and write the file with: pool export {run_dir}",
     )

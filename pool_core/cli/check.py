@@ -16,6 +16,7 @@ from pool_core.cli.options import (
     load_recipe_and_registry,
     make_console,
     override_files,
+    plan_recipe,
     print_json,
 )
 
@@ -38,10 +39,12 @@ def check(
     block: BlockOption = None,
 ) -> None:
     """Check whether the members fit together: their fields, and every finding. Nothing is contacted."""
-    from pool_core.plan.build import make_plan
+    from pool_core.errors import UsageError
 
+    if json and format_ == "github":
+        raise UsageError("--json and --format github exclude each other", hint="leave one of them out")
     loaded, source, registry = load_recipe_and_registry(recipe, plugins, block)
-    plan = make_plan(override_files(loaded, rows, None), registry, source)
+    plan = plan_recipe(override_files(loaded, rows, None), registry, source)
     if json:
         print_json(describe_plan(plan))
     elif format_ == "github":

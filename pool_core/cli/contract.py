@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from pool_core.cli.options import (
     RecipeArgument,
     load_recipe_and_registry,
     make_console,
+    plan_recipe,
     print_json,
 )
 
@@ -47,13 +49,31 @@ def write(
     from pool_core.report.lines import count
 
     plan = _make_plan(recipe, plugins, block)
-    path = file or find_contract(plan)
-    if path.exists() and not force and _compare(plan, path):
+    path = file or find_contract(plan.recipe, plan.folder)
+    changes = _compare_existing(plan, path, force=force)
+    if changes and not force:
         raise UsageError(
             "the contract says something else", where=str(path), hint="look with `pool contract diff`, then add --force"
         )
+    if changes == []:
+        typer.echo(f"unchanged: {path} says so already")
+        return
     save_contract(plan, path)
     typer.echo(f"{count(len(plan.schema), 'field')}: {path}")
+
+
+def _compare_existing(plan: Plan, path: Path, *, force: bool) -> list[Change] | None:
+    """How the schema differs from a contract that is there; None where there is none to keep."""
+    from pool_core.errors import RecipeError
+
+    if not path.exists():
+        return None
+    try:
+        return _compare(plan, path)
+    except RecipeError:
+        if not force:
+            raise
+        return None
 
 
 @app.command("diff")
@@ -68,7 +88,7 @@ def diff(
     from pool_core.plan.contract_file import find_contract
 
     plan = _make_plan(recipe, plugins, block)
-    _show(_compare(plan, file or find_contract(plan)), json=json)
+    _show(_compare(plan, file or find_contract(plan.recipe, plan.folder)), json=json)
 
 
 @app.command("check")
@@ -83,21 +103,16 @@ def check(
     from pool_core.plan.contract_file import find_contract
 
     plan = _make_plan(recipe, plugins, block)
-    changes = _compare(plan, file or find_contract(plan))
+    changes = _compare(plan, file or find_contract(plan.recipe, plan.folder))
     _show(changes, json=json)
     raise typer.Exit(4 if any(change.breaking for change in changes) else 0)
 
 
 def _make_plan(recipe: Path, plugins: str | None, block: list[str] | None) -> Plan:
-    """The plan without the recipe's ``contract`` policy, which must not stand in the way of its own file."""
-    from dataclasses import replace
-
-    from pool_core.plan.build import make_plan
-
+    """The plan without policies: the schema does not depend on them, and their findings are for ``pool check``."""
     loaded, source, registry = load_recipe_and_registry(recipe, plugins, block)
-    judged = tuple(use for use in loaded.pool.policies if use.use.rpartition("/")[2] != "contract")
-    pool = loaded.pool.model_copy(update={"policies": judged})
-    plan = make_plan(loaded.model_copy(update={"pool": pool}), registry, source)
+    pool = loaded.pool.model_copy(update={"policies": ()})
+    plan = plan_recipe(loaded.model_copy(update={"pool": pool}), registry, source)
     return replace(plan, recipe=loaded)
 
 

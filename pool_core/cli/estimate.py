@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
 from pool_core.cli.options import (
@@ -16,6 +17,7 @@ from pool_core.cli.options import (
     load_recipe_and_registry,
     make_console,
     override_files,
+    plan_recipe,
     print_json,
 )
 
@@ -38,15 +40,14 @@ def estimate(
 ) -> None:
     """Estimate the tokens, the money and the time of a run. Makes every prompt and sends none."""
     from pool_core.job import choose_run_dir, refuse_incompatible
-    from pool_core.plan.build import make_plan
     from pool_core.report.estimate import estimate_run
     from pool_core.report.estimate_table import print_estimate
 
     loaded, source, registry = load_recipe_and_registry(recipe, plugins, block)
-    plan = make_plan(override_files(loaded, rows, None), registry, source)
+    plan = plan_recipe(override_files(loaded, rows, None), registry, source)
     refuse_incompatible(plan)
     folder = run_dir or choose_run_dir(recipe)
-    with _show_rows(make_console(stderr=True)) as watch:
+    with redirect_stdout(sys.stderr), _show_rows(make_console(stderr=True)) as watch:  # for what plugins print
         estimated = estimate_run(plan, folder, watch=watch)
     if json:
         print_json(estimated.to_dict())

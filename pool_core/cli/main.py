@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -108,9 +109,9 @@ def _run(arguments: Sequence[str]) -> int:
             code = _leave_quietly()
         else:
             ended = RuntimeError(f"something ended the process with {error.code!r}")
-            code = _explain(ended, json="--json" in arguments)
+            code = _explain(ended, arguments)
     except Exception as error:  # noqa: BLE001 - told to the person, with its traceback where it is a bug
-        code = _explain(error, json="--json" in arguments)
+        code = _explain(error, arguments)
     return code
 
 
@@ -120,8 +121,11 @@ def _leave_quietly() -> int:
     return 1
 
 
-def _explain(error: Exception, *, json: bool) -> int:
-    """Print what is wrong, on standard error and with ``json`` on standard output too. Returns the exit code."""
+def _explain(error: Exception, arguments: Sequence[str]) -> int:
+    """Print what is wrong, on standard error, and on standard output in the form that was asked for.
+
+    Returns the exit code.
+    """
     from pool_core.errors import PoolError
     from pool_core.report.lines import indent_rest
 
@@ -130,11 +134,16 @@ def _explain(error: Exception, *, json: bool) -> int:
     shown = error if isinstance(error, PoolError) else _read_usage_error(error) or _report_bug(error)
     if not shown.message:
         return shown.exit_code  # a command without arguments, which has printed its help
-    if json:
+    if "--json" in arguments:
         from pool_core.cli.options import print_json
 
         names = ("message", "where", "hint")
         print_json({"version": 1, "error": {name: getattr(shown, name) for name in names}})
+    elif "--format=github" in arguments or ("--format", "github") in pairwise(arguments):
+        from pool_core.report.annotations import write_error_annotations
+
+        for line in write_error_annotations(shown):
+            typer.echo(line)
     sys.stderr.write(f"error: {indent_rest(str(shown))}\n")
     return shown.exit_code
 

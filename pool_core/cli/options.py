@@ -13,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pool_core.plan.model import Plan
     from pool_core.recipe.models import Output, Recipe, Rows
     from pool_core.recipe.yaml_source import Source
     from pool_core.registry import Registry
@@ -31,6 +32,7 @@ __all__ = [
     "make_console",
     "make_registry",
     "override_files",
+    "plan_recipe",
     "print_json",
 ]
 
@@ -83,6 +85,16 @@ def load_recipe_and_registry(
 
     recipe, source = load_recipe(path)
     return recipe, source, make_registry(plugins, [*(block or ()), *recipe.plugins.block])
+
+
+def plan_recipe(recipe: Recipe, registry: Registry, source: Source) -> Plan:
+    """The plan of a recipe. What plugins print while it is made goes to standard error: the output is ours."""
+    from contextlib import redirect_stdout
+
+    from pool_core.plan.build import make_plan
+
+    with redirect_stdout(sys.stderr):
+        return make_plan(recipe, registry, source)
 
 
 def override_files(recipe: Recipe, rows: Path | None, output: Path | None) -> Recipe:

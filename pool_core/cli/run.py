@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -24,6 +24,7 @@ from pool_core.cli.options import (
     load_recipe_and_registry,
     make_console,
     override_files,
+    plan_recipe,
     print_json,
 )
 
@@ -58,12 +59,11 @@ def run(
     import asyncio
 
     from pool_core.job import choose_run_dir, run_plan
-    from pool_core.plan.build import make_plan
     from pool_core.report.findings import print_findings
     from pool_core.report.tables import print_summary
 
     loaded, source, registry = load_recipe_and_registry(recipe, plugins, block)
-    plan = make_plan(override_files(loaded, rows, output), registry, source)
+    plan = plan_recipe(override_files(loaded, rows, output), registry, source)
     console = make_console(stderr=True)
     silent = json or quiet
     if not silent and plan.compatible and plan.findings:
@@ -79,7 +79,8 @@ def run(
 
     give_up = partial(_give_up, writers)
     job = run_plan(plan, registry, run_dir or choose_run_dir(recipe), watch=watch, give_up=give_up)
-    summary = asyncio.run(job)
+    with redirect_stdout(sys.stderr):  # for what plugins print: the output is ours
+        summary = asyncio.run(job)
     if json:
         print_json(summary.to_dict())
     elif not quiet:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +18,7 @@ from pool_core.cli.options import (
     load_recipe_and_registry,
     make_console,
     override_files,
+    plan_recipe,
     print_json,
 )
 
@@ -42,11 +45,11 @@ def show(
     block: BlockOption = None,
 ) -> None:
     """Show what a member would send for a row: messages, parameters, endpoint. Keys are redacted."""
-    from pool_core.plan.build import make_plan
 
     loaded, source, registry = load_recipe_and_registry(recipe, plugins, block)
-    plan = make_plan(override_files(loaded, rows, None), registry, source)
-    request = _describe_request(_find_member(plan, member), _find_row(plan, row), sample)
+    plan = plan_recipe(override_files(loaded, rows, None), registry, source)
+    with redirect_stdout(sys.stderr):  # for what plugins print: the output is ours
+        request = _describe_request(_find_member(plan, member), _find_row(plan, row), sample)
     if json:
         print_json({"version": 1, **request})
         return

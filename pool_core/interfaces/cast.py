@@ -11,11 +11,13 @@ from math import isfinite
 from typing import Any
 
 from pool_core.interfaces.encoding import encode_json
-from pool_core.interfaces.types import Conflict, FieldType, unify
+from pool_core.interfaces.types import FieldType
 
-__all__ = ["can_cast", "cast_value"]
+__all__ = ["can_cast", "cast_value", "find_non_finite", "holds_floats"]
 
 _SCALARS = frozenset({"bool", "int", "float", "str", "literal"})
+#: Literals are text, and a float is written as no truth: 1.0 is not 1.
+_NEVER = frozenset({("float", "bool"), ("bool", "literal"), ("int", "literal"), ("float", "literal")})
 _TRUE = frozenset({"true", "yes", "1"})
 _FALSE = frozenset({"false", "no", "0"})
 
@@ -26,15 +28,28 @@ def can_cast(source: FieldType, target: FieldType) -> bool:
         return True
     if source.nullable and not target.nullable:
         return False
-    if source.kind == "null" or target.kind == "str":
-        return True
+    if source.kind == "null" or target.kind in ("null", "str"):
+        return source.kind == "null" or target.kind == "str"  # of all values only null is null: no conversion
+    if source.kind == "literal":
+        return any(_survives(value, target) for value in source.values)
     if source.kind in _SCALARS and target.kind in _SCALARS:
-        return True
+        return (source.kind, target.kind) not in _NEVER
     if source.kind == target.kind and source.items is not None and target.items is not None:
         return can_cast(source.items, target.items)
     if source.kind == "struct" and target.kind == "map" and target.items is not None:
         return all(can_cast(type_, target.items) for _, type_ in source.fields)
-    return not isinstance(unify(source, target), Conflict)
+    if source.kind == target.kind == "struct":
+        theirs = dict(source.fields)
+        return all(can_cast(theirs[name], type_) if name in theirs else type_.nullable for name, type_ in target.fields)
+    return False
+
+
+def _survives(value: Any, target: FieldType) -> bool:
+    try:
+        cast_value(value, target)
+    except ValueError:
+        return False
+    return True
 
 
 def cast_value(value: Any, target: FieldType) -> Any:
@@ -88,7 +103,10 @@ def _cast_bool(value: Any) -> bool:
 
 
 def _cast_float(value: Any) -> float:
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise ValueError("the number is too large for a float") from error
     if not isfinite(number):
         raise ValueError(f"{value!r} is not finite")
     return number
@@ -103,3 +121,29 @@ def _cast_int(value: Any) -> int:
     if not number.is_integer():
         raise ValueError(f"{value!r} is no whole number")
     return int(number)
+
+
+def holds_floats(type_: FieldType) -> bool:
+    """Whether values of ``type_`` have floats in them that may not be null."""
+    inner = [found for _, found in type_.fields] if type_.items is None else [type_.items]
+    return (type_.kind == "float" and not type_.nullable) or any(map(holds_floats, inner))
+
+
+def find_non_finite(value: Any, type_: FieldType, path: str) -> str | None:
+    """Where in ``value`` an infinity or NaN stands in place of a float of ``type_``; None for nowhere.
+
+    JSON has no such numbers: they are written as null, which is right only where ``type_`` allows it.
+    """
+    match value:
+        case float() if type_.kind == "float" and not type_.nullable:
+            return None if isfinite(value) else path
+        case list() if type_.items is not None:
+            parts = ((item, type_.items, f"{path}[]") for item in value)
+        case Mapping() if type_.items is not None:
+            items = type_.items
+            parts = ((item, items, f"{path}.{name}") for name, item in value.items())
+        case Mapping():
+            parts = ((value.get(name), found, f"{path}.{name}") for name, found in type_.fields)
+        case _:
+            return None
+    return next((found for part in parts if (found := find_non_finite(*part)) is not None), None)

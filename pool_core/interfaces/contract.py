@@ -9,7 +9,7 @@
       score: float?
 
 A new field does not break a reader. A field that is gone, or whose values no longer all fit the
-type that the contract names, does.
+type that the contract names, does. The same holds for the fields of structs inside a field.
 """
 
 from __future__ import annotations
@@ -19,11 +19,22 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from pool_core.interfaces.type_text import parse_type
-from pool_core.interfaces.types import FieldType, subsumes
+from pool_core.interfaces.types import ANY, FieldType
+from pool_core.interfaces.yaml_text import quote_text
 
-__all__ = ["Change", "compare_schemas", "read_contract", "write_contract"]
+__all__ = ["Change", "ContractError", "compare_schemas", "fits_contract", "read_contract", "write_contract"]
 
 VERSION = 1
+
+
+class ContractError(ValueError):
+    """A file is no contract."""
+
+    def __init__(self, message: str, *key: str) -> None:
+        super().__init__(message)
+        #: Where in the file.
+        self.key = key
+
 
 ChangeKind: TypeAlias = Literal["added", "removed", "retyped", "narrowed"]
 
@@ -34,7 +45,7 @@ class Change:
 
     kind: ChangeKind
     field: str
-    #: The type in the contract, None for an added field.
+    #: The type in the contract, None for a field that is new there. What is added may also be inside of a field.
     old: FieldType | None
     #: The type today, None for a removed field.
     new: FieldType | None
@@ -45,13 +56,11 @@ class Change:
         return self.kind in ("removed", "retyped")
 
     def __str__(self) -> str:
-        match self.kind:
-            case "added":
-                return f"+ {self.field}: {self.new}"
-            case "removed":
-                return f"- {self.field}: {self.old}"
-            case _:
-                return f"~ {self.field}: {self.old} -> {self.new}"
+        if self.old is None:
+            return f"+ {self.field}: {self.new}"
+        if self.new is None:
+            return f"- {self.field}: {self.old}"
+        return f"~ {self.field}: {self.old} -> {self.new}"
 
 
 def compare_schemas(contract: Mapping[str, FieldType], schema: Mapping[str, FieldType]) -> Iterator[Change]:
@@ -63,31 +72,59 @@ def compare_schemas(contract: Mapping[str, FieldType], schema: Mapping[str, Fiel
         elif new is None:
             yield Change("removed", name, old, None)
         elif old != new:
-            fits = old.kind == "any" or subsumes(old, new, open_structs=True)
-            yield Change("narrowed" if fits else "retyped", name, old, new)
+            kind: ChangeKind = "added" if _has_more(old, new) else "narrowed"
+            yield Change(kind if fits_contract(old, new) else "retyped", name, old, new)
+
+
+def fits_contract(contract: FieldType, type_: FieldType) -> bool:
+    """Whether a reader of ``contract`` can read every value of ``type_``; fields that it does not know do not harm."""
+    if contract.kind == "any":
+        return True
+    if type_.nullable and not contract.nullable:
+        return False
+    if type_.kind == "null" or (contract.kind, type_.kind) in (("float", "int"), ("str", "literal")):
+        return True
+    if contract.kind != type_.kind:
+        return False
+    theirs = dict(type_.fields)
+    return (
+        set(type_.values) <= set(contract.values)
+        and fits_contract(contract.items or ANY, type_.items or ANY)
+        and all(name in theirs and fits_contract(wanted, theirs[name]) for name, wanted in contract.fields)
+    )
+
+
+def _has_more(contract: FieldType, type_: FieldType) -> bool:
+    """Whether a struct inside of ``type_`` has a field that it does not have in ``contract``."""
+    if contract.kind != type_.kind:
+        return False
+    if contract.items is not None and type_.items is not None:
+        return _has_more(contract.items, type_.items)
+    ours = dict(contract.fields)
+    return any(name not in ours or _has_more(ours[name], found) for name, found in type_.fields)
 
 
 def read_contract(data: Any) -> dict[str, FieldType]:
     """The schema that a contract fixes, from the file's plain data.
 
     Raises:
-        ValueError: it is no contract; the message says what is wrong.
+        ContractError: it is no contract; the message says what is wrong.
     """
     if not isinstance(data, Mapping) or set(data) != {"contract", "fields"}:
-        raise ValueError("a contract has the keys `contract` and `fields`, and no other")
-    if data["contract"] != VERSION:
-        raise ValueError(f"the contract is of version {data['contract']!r}, this pool-core reads {VERSION}")
-    fields = data["fields"]
+        raise ContractError("a contract has the keys `contract` and `fields`, and no other")
+    version, fields = data["contract"], data["fields"]
+    if type(version) is not int or version != VERSION:
+        raise ContractError(f"the contract is of version {version!r}, this pool-core reads {VERSION}", "contract")
     if not isinstance(fields, Mapping):
-        raise ValueError("`fields` is a mapping of names to types")  # noqa: TRY004 - the file is wrong, not a call
+        raise ContractError("`fields` is a mapping of names to types", "fields")
     schema = {}
     for name, text in fields.items():
         if not isinstance(text, str):
-            raise ValueError(f"the type of {name!r} must be text, as in `str?`")  # noqa: TRY004
+            raise ContractError(f"the type of {name!r} must be text, as in `str?`", "fields", name)
         try:
             schema[name] = parse_type(text)
         except ValueError as error:
-            raise ValueError(f"the type of {name!r}: {error}") from error
+            raise ContractError(f"the type of {name!r}: {error}", "fields", name) from error
     return schema
 
 
@@ -100,7 +137,5 @@ def write_contract(schema: Mapping[str, FieldType]) -> str:
 
 
 def _quote(text: str) -> str:
-    """Text as a YAML scalar, quoted where it would not be plain text."""
-    if text.rstrip("?").isidentifier() and text not in ("null", "true", "false", "Null", "True", "False"):
-        return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """Text as a YAML scalar; a nullable type needs no quotes."""
+    return text if quote_text(text.removesuffix("?")) == text.removesuffix("?") != "" else quote_text(text)

@@ -29,6 +29,8 @@ class Reader(ABC, Generic[ConfigT]):
     def read_schema(self) -> Mapping[str, FieldType] | None:
         """The columns and types that the file itself declares, None for formats that declare none.
 
+        All of them: a column that is not among them is missing in every row.
+
         Raises:
             RowsError: the file cannot be read.
         """

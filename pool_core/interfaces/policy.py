@@ -36,7 +36,7 @@ ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class MemberSignature:
-    """What a member needs and gives, after its adapters."""
+    """What a member needs and gives, after its adapters. In a plan all of it is read-only."""
 
     name: str
     #: Qualified name of the task, such as ``standard/text-generation``.
@@ -55,7 +55,7 @@ class MemberSignature:
     adapters: Mapping[str, Any] = dataclass_field(default_factory=dict)
     #: Columns of the rows and their types, as far as they were looked at; None when no rows are known.
     columns: Mapping[str, FieldType] | None = None
-    #: Whether all rows were looked at, or their file declares its columns; if not, later ones may have more.
+    #: Whether these are the columns of all rows; if not, later ones may have more.
     columns_complete: bool = True
 
 
@@ -124,19 +124,26 @@ def merge_schema(members: Sequence[MemberSignature]) -> dict[str, FieldType]:
     ``any`` where they conflict. Every field can be null: where its cell failed, and where a member
     does not give it. Does not depend on the members' order.
     """
-    schema: dict[str, FieldType] = {}
-    for name in sorted({name for member in members for name in member.outputs}):
-        merged: FieldType | Conflict = NULL
-        for member in members:
-            if not isinstance(merged, Conflict):
-                merged = unify(merged, member.outputs.get(name, NULL), open_structs=True)
-        schema[name] = ANY if isinstance(merged, Conflict) else merged
-    return schema
+    given: dict[str, dict[FieldType, None]] = {}
+    for member in members:
+        for name, type_ in member.outputs.items():
+            given.setdefault(name, {})[type_] = None
+    return {name: _merge(types) for name, types in sorted(given.items())}
+
+
+def _merge(types: Iterable[FieldType]) -> FieldType:
+    merged = NULL
+    for type_ in types:
+        unified = unify(merged, type_, open_structs=True)
+        if isinstance(unified, Conflict):
+            return ANY
+        merged = unified
+    return merged
 
 
 def check_findings(found: object) -> list[Finding]:
     """What a policy or hook returned, as a list. Raises `TypeError` for anything but findings that hold."""
-    if not isinstance(found, Iterable):
+    if not isinstance(found, Iterable) or isinstance(found, str | bytes | Mapping):
         raise TypeError(f"it returned {type(found).__name__} instead of findings")
     findings = list(found)
     for finding in findings:
@@ -146,7 +153,7 @@ def check_findings(found: object) -> list[Finding]:
             raise TypeError(f"a finding has the level {finding.level!r}; levels are {', '.join(get_args(Level))}")
         if not isinstance(finding.members, tuple) or not all(isinstance(name, str) for name in finding.members):
             raise TypeError(f"the members of a finding are a tuple of names, not {finding.members!r}")
-        for name in ("rule", "message", "field", "hint", "fix", "source"):
+        for name in ("rule", "message", "field", "hint", "fix", "source", "key"):
             if not isinstance(getattr(finding, name), str):
                 raise TypeError(f"the {name} of a finding is text, not {getattr(finding, name)!r}")
     return findings

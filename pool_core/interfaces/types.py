@@ -1,4 +1,4 @@
-"""The types of output fields: a small closed set, read off pydantic models and off values.
+"""The types of output fields: a small closed set, and its algebra. `model_types` reads them off pydantic models.
 
 ``unify`` is the heart of the compatibility of members: it gives the type that holds the values of
 both, or the first place where they conflict. It is commutative, associative and idempotent on types
@@ -8,13 +8,9 @@ members never matters.
 
 from __future__ import annotations
 
-import types as python_types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from enum import Enum
-from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
-
-from pydantic import BaseModel, RootModel
+from typing import Any, Literal, TypeAlias
 
 __all__ = [
     "ANY",
@@ -22,9 +18,10 @@ __all__ = [
     "Conflict",
     "FieldType",
     "accepts",
+    "holds_any",
     "infer_type",
-    "read_annotation",
-    "read_model",
+    "make_struct",
+    "merge_types",
     "subsumes",
     "unify",
 ]
@@ -75,15 +72,6 @@ class Conflict:
     path: str = ""
 
 
-def read_model(model: type[BaseModel]) -> dict[str, FieldType]:
-    """The fields of a pydantic model and their types, in order of declaration."""
-    return _read_fields(model, ())
-
-
-def _read_fields(model: type[BaseModel], inside: tuple[type, ...]) -> dict[str, FieldType]:
-    return {name: _read(field.annotation, (*inside, model)) for name, field in model.model_fields.items()}
-
-
 _SCALARS: dict[Any, FieldType] = {
     type(None): NULL,
     bool: FieldType("bool"),
@@ -93,70 +81,27 @@ _SCALARS: dict[Any, FieldType] = {
 }
 
 
-def read_annotation(annotation: Any) -> FieldType:
-    """The type of a Python annotation; ``any`` for what the closed set has no word for."""
-    return _read(annotation, ())
-
-
-def _read(annotation: Any, inside: tuple[type, ...]) -> FieldType:
-    """The type of ``annotation``, which stands in the models ``inside``."""
-    if annotation is None:
-        return NULL
-    if isinstance(annotation, type):  # before any look-up: other annotations may have no hash
-        return _read_class(annotation, inside)
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _read(arguments[0], inside)
-    if origin in (Union, python_types.UnionType):
-        return _merge_all(_read(argument, inside) for argument in arguments)
-    if origin is Literal:
-        return _merge_all(_read_constant(value) for value in arguments)
-    if origin in (list, set, frozenset, Sequence, Iterable):
-        return FieldType("list", items=_read(arguments[0], inside))
-    if origin is tuple:
-        members = [argument for argument in arguments if argument is not Ellipsis]
-        return FieldType("list", items=_merge_all(_read(member, inside) for member in members))
-    if origin in (dict, Mapping) and arguments[0] is str:
-        return FieldType("map", items=_read(arguments[1], inside))
-    return ANY
-
-
-def _read_class(annotation: type, inside: tuple[type, ...]) -> FieldType:
-    if annotation in _SCALARS:
-        return _SCALARS[annotation]
-    if issubclass(annotation, BaseModel):
-        if annotation in inside:
-            return ANY  # a model that holds itself has no type of finite size
-        fields = _read_fields(annotation, inside)
-        return fields["root"] if issubclass(annotation, RootModel) else _make_struct(fields)
-    if issubclass(annotation, Enum):
-        return _merge_all(_read_constant(member.value) for member in annotation)
-    if annotation in (list, tuple, set, frozenset):
-        return FieldType("list", items=ANY)
-    if annotation is dict:
-        return FieldType("map", items=ANY)
-    return next((_SCALARS[scalar] for scalar in (bool, int, float, str) if issubclass(annotation, scalar)), ANY)
-
-
-def _make_struct(fields: Mapping[str, FieldType]) -> FieldType:
+def make_struct(fields: Mapping[str, FieldType]) -> FieldType:
+    """A struct of these fields, in name order."""
     return FieldType("struct", fields=tuple(sorted(fields.items())))
 
 
-def _read_constant(value: Any) -> FieldType:
-    plain = value.value if isinstance(value, Enum) else value
-    return FieldType("literal", values=(plain,)) if isinstance(plain, str) else read_annotation(type(plain))
+def holds_any(type_: FieldType) -> bool:
+    """Whether ``type_`` is ``any`` or has it inside."""
+    inner = [found for _, found in type_.fields] if type_.items is None else [type_.items]
+    return type_.kind == "any" or any(map(holds_any, inner))
 
 
 def infer_type(value: Any) -> FieldType:
     """The narrowest type of a plain JSON value."""
     if isinstance(value, Mapping):
-        return _make_struct({str(name): infer_type(item) for name, item in value.items()})
+        return make_struct({str(name): infer_type(item) for name, item in value.items()})
     if isinstance(value, list | tuple):
-        return FieldType("list", items=_merge_all(infer_type(item) for item in value))
+        return FieldType("list", items=merge_types(infer_type(item) for item in value))
     return _SCALARS.get(type(value), ANY)
 
 
-def _merge_all(found: Iterable[FieldType]) -> FieldType:
+def merge_types(found: Iterable[FieldType]) -> FieldType:
     """The one type that holds all of ``found``: ``any`` where they conflict, ``null`` where there is none."""
     merged: FieldType | None = None
     for type_ in found:

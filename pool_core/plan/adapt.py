@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
+from pydantic import BaseModel
+
 from pool_core.errors import ParseError, RecipeError, TemplateError
-from pool_core.interfaces.cast import can_cast, cast_value
+from pool_core.interfaces.cast import can_cast, cast_value, find_non_finite, holds_floats
+from pool_core.interfaces.frozen import freeze
+from pool_core.interfaces.model_types import read_model
+from pool_core.interfaces.paths import InputPath
 from pool_core.interfaces.task import Task
 from pool_core.interfaces.type_text import parse_type
-from pool_core.interfaces.types import FieldType, infer_type, read_model
+from pool_core.interfaces.types import FieldType, infer_type
 from pool_core.interfaces.values import Cause, Row
 from pool_core.recipe.locate import locate
 from pool_core.recipe.models import Member
@@ -25,10 +31,16 @@ ADAPTERS = ("inputs", "outputs", "drop", "cast", "collect", "constant")
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """The renames and conversions of one member: rows on the way in, fields on the way out."""
+    """The renames and conversions of one member: rows on the way in, fields on the way out. All of it is read-only."""
 
     #: The task's input: the column.
     inputs: Mapping[str, str]
+    #: The task's input: the type that it has to have, where the task says one.
+    input_types: Mapping[str, FieldType]
+    #: The places inside inputs that prompts need, by the key of the task's configuration that says so.
+    input_paths: Mapping[str, Sequence[InputPath]]
+    #: The task's own fields and their types, before anything is done to them.
+    fields: Mapping[str, FieldType]
     #: The pool's field: the task's field it is read from.
     sources: Mapping[str, str]
     #: The pool's field: its type in the pool.
@@ -39,6 +51,8 @@ class Adapter:
     collected: tuple[str, ...] = ()
     #: The pool's field: its value in every cell.
     constants: Mapping[str, Any] = field(default_factory=dict)
+    #: The pool's fields that hold floats, before their cast.
+    floats: tuple[str, ...] = ()
 
     def adapt_row(self, row: Row) -> Row:
         """The row as the task reads it: its own columns, and each input under the task's name.
@@ -58,9 +72,21 @@ class Adapter:
         """The pool's fields of what the task read.
 
         Raises:
-            ParseError: a value cannot be cast; the cause is ``schema``.
+            ParseError: a value is missing, is a number that JSON does not have, or cannot be cast; the
+                cause is ``schema``.
         """
-        adapted = {name: values[source] for name, source in self.sources.items()}
+        try:
+            adapted = {name: values[source] for name, source in self.sources.items()}
+        except KeyError:
+            adapted = {name: self._take(values, source) for name, source in self.sources.items()}
+        for name in self.floats:
+            type_ = self.fields[self.sources[name]]
+            if (path := find_non_finite(adapted[name], type_, name)) is not None:
+                raise ParseError(
+                    f"the field {path!r} is no finite number, and JSON has no other",
+                    cause=Cause.SCHEMA,
+                    hint="a field that may be null, as in `float | None`, is null then",
+                )
         for name, target in self.casts.items():
             try:
                 adapted[name] = cast_value(adapted[name], target)
@@ -71,6 +97,12 @@ class Adapter:
         for name in self.collected:
             adapted[name] = [adapted[name]]
         return {**adapted, **self.constants} if self.constants else adapted
+
+    def _take(self, values: Mapping[str, Any], source: str) -> Any:
+        """A field that may have been left out is null then; another one may not be missing."""
+        if source not in values and not self.fields[source].nullable:
+            raise ParseError(f"the task gave no field {source!r}, which its output declares", cause=Cause.SCHEMA)
+        return values.get(source)
 
 
 def adapt_member(member: Member, task: Task[Any], source: Source | None, path: KeyPath) -> Adapter:
@@ -83,11 +115,11 @@ def adapt_member(member: Member, task: Task[Any], source: Source | None, path: K
             asks for a cast that no value survives.
     """
     place = _Place(member, source, path)
-    inputs = {name: name for name in task.inputs}
+    inputs = {name: name for name in _read_inputs(task, place)}
     for name, column in member.inputs.items():
         place.check_known(name, inputs, f"the task {member.task.use!r} has no input", ("inputs", name))
         inputs[name] = column
-    types = read_model(task.output)
+    types = _read_output(task, place)
     sources = _rename_fields(member, types, place)
     outputs = {name: types[own] for name, own in sources.items()}
     casts = _read_casts(member, outputs, place)
@@ -103,7 +135,58 @@ def adapt_member(member: Member, task: Task[Any], source: Source | None, path: K
                 f"drop the task's own: `drop: [{sources[name]}]`",
             )
         outputs[name] = infer_type(value)
-    return Adapter(inputs, sources, outputs, casts, tuple(member.collect), dict(member.constant))
+    return Adapter(
+        inputs=freeze(inputs),
+        input_types=freeze(_read_input_types(task, place)),
+        input_paths=freeze(_read_input_paths(task, place)),
+        fields=freeze(types),
+        sources=freeze(sources),
+        outputs=freeze(outputs),
+        casts=freeze(casts),
+        collected=tuple(member.collect),
+        constants=freeze(member.constant),
+        floats=tuple(name for name, own in sources.items() if holds_floats(types[own])),
+    )
+
+
+def _read_inputs(task: Task[Any], place: _Place) -> tuple[str, ...]:
+    inputs = task.inputs
+    if isinstance(inputs, tuple | list | AbstractSet) and all(isinstance(name, str) for name in inputs):
+        return tuple(inputs)
+    hint = f"a comma makes it one: ({inputs!r},)" if isinstance(inputs, str) else "report it to the task's authors"
+    raise place.refuse(f"{place.task}: its inputs are {inputs!r} and not a tuple of names", ("task",), hint)
+
+
+def _read_input_types(task: Task[Any], place: _Place) -> dict[str, FieldType]:
+    types = task.input_types
+    if isinstance(types, Mapping) and all(isinstance(type_, FieldType) for type_ in types.values()):
+        return dict(types)
+    hint = "report it to the task's authors"
+    raise place.refuse(f"{place.task}: its input types are {types!r} and not FieldType by name", ("task",), hint)
+
+
+def _read_input_paths(task: Task[Any], place: _Place) -> Mapping[str, Sequence[InputPath]]:
+    paths = task.input_paths
+    if isinstance(paths, Mapping) and all(map(_are_paths, paths.values())):
+        return paths
+    hint = "report it to the task's authors"
+    raise place.refuse(f"{place.task}: its input paths are {paths!r} and not lists of InputPath", ("task",), hint)
+
+
+def _are_paths(found: object) -> bool:
+    return isinstance(found, tuple | list) and all(isinstance(path, InputPath) for path in found)
+
+
+def _read_output(task: Task[Any], place: _Place) -> dict[str, FieldType]:
+    model = task.output
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        hint = "it must be a class that derives from pydantic's BaseModel"
+        raise place.refuse(f"{place.task}: its output is {model!r} and not a model", ("task",), hint)
+    try:
+        return read_model(model)
+    except ValueError as error:
+        hint = "the pool needs its fields by name: declare them, and use computed fields in place of a model serializer"
+        raise place.refuse(f"{place.task}: its output {error}, not as named fields", ("task",), hint) from error
 
 
 def _rename_fields(member: Member, types: Mapping[str, FieldType], place: _Place) -> dict[str, str]:
@@ -152,6 +235,10 @@ class _Place:
     member: Member
     source: Source | None
     path: KeyPath
+
+    @property
+    def task(self) -> str:
+        return f"the task {self.member.task.use!r}"
 
     def check_known(self, name: str, known: Mapping[str, Any], message: str, path: KeyPath) -> None:
         """Raise `RecipeError` where ``name`` is not among ``known``."""

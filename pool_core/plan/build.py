@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pool_core.errors import RecipeError, RowsError, TemplateError
+from pool_core.interfaces.frozen import freeze
 from pool_core.interfaces.policy import MemberSignature, merge_schema
-from pool_core.interfaces.types import FieldType, read_model
+from pool_core.interfaces.types import FieldType
 from pool_core.plan.adapt import ADAPTERS, adapt_member
+from pool_core.plan.asked import find_asked
 from pool_core.plan.assign import make_assigner
 from pool_core.plan.check_budget import check_budget
 from pool_core.plan.check_inputs import check_inputs
 from pool_core.plan.check_members import check_members
-from pool_core.plan.findings import apply_rules, sort_findings
+from pool_core.plan.findings import apply_rules, check_rules, sort_findings
 from pool_core.plan.fingerprint import fingerprint_parsing, fingerprint_requests
 from pool_core.plan.judge import check_output, check_pool, run_policies
 from pool_core.plan.model import Plan, PlannedMember
@@ -47,19 +49,21 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
     """
     registry.freeze()
     registry.require(recipe.plugins.require)
+    check_rules(recipe.pool.findings, source)
     resolver = Resolver(registry, source)
     if rows is None and recipe.rows is not None:
         rows = resolver.resolve_rows(recipe.rows)
     sample, complete = take_sample(rows) if rows is not None else ([], True)
-    declared = rows.read_schema() if rows is not None else None
-    columns = {**merge_columns(sample), **(declared or {})} if rows is not None else None
+    seen = merge_columns(sample)
+    declared = (rows.read_schema() if rows is not None else None) or {}
+    columns = freeze({**seen, **declared}) if rows is not None else None
     # what a file declares holds for all of it; the first rows alone do not tell what later ones have
-    settled = complete or (declared is not None and declared.keys() >= (columns or {}).keys())
+    columns_complete = complete or (bool(declared) and seen.keys() <= declared.keys())
     if rows is not None and rows.id_column is not None and columns is not None and rows.id_column not in columns:
         raise RowsError(f"there is no column {rows.id_column!r}", where=rows.name, hint=f"it has: {', '.join(columns)}")
     pool = recipe.pool
     members = tuple(
-        _plan_member(index, member, resolver, columns, settled) for index, member in enumerate(pool.members)
+        _plan_member(index, member, resolver, columns, columns_complete) for index, member in enumerate(pool.members)
     )
     policies = [resolver.resolve_policy(use, ("pool", "policies", number)) for number, use in enumerate(pool.policies)]
     if recipe.output is not None:
@@ -70,14 +74,15 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
     if source is not None:
         inputs["recipe"] = source.path
     folder = source.folder if source is not None else Path.cwd()
+    asked = find_asked(members, sample, columns or {}, declared, routed=pool.assign == "routed")
     with Watchdog() as watchdog:
         findings = [
             *run_policies(policies, signatures, watchdog),
-            *check_inputs(members, columns, declared or {}, complete=complete),
-            *check_members(members, sample, watchdog, complete=settled),
+            *check_inputs(members, asked, columns or {}, declared, complete=complete),
+            *check_members(members, asked, sample, watchdog, complete=columns_complete),
             *check_budget(recipe.budget, members),
-            *check_pool(pool, members, columns, complete=settled),
-            *check_output(recipe.output, schema, columns, folder, inputs),
+            *check_pool(pool, members, columns, complete=columns_complete),
+            *check_output(recipe.output, signatures, columns, folder, inputs),
         ]
     plan = Plan(
         recipe=recipe,
@@ -94,14 +99,15 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
         ),
         provenance=_describe_plugins(registry),
     )
-    with Watchdog() as watchdog:
-        findings += registry.collect_findings(plan.protect(), watchdog)
+    if registry.implements("pool_check_compatibility"):
+        with Watchdog() as watchdog:
+            findings += registry.collect_findings(plan.protect(), watchdog)
     kept, silenced = apply_rules(findings, pool.findings)
     return replace(plan, findings=sort_findings(kept), silenced=sort_findings(silenced))
 
 
 def _plan_member(
-    index: int, member: Member, resolver: Resolver, columns: Mapping[str, FieldType] | None, settled: bool
+    index: int, member: Member, resolver: Resolver, columns: Mapping[str, FieldType] | None, columns_complete: bool
 ) -> PlannedMember:
     path: KeyPath = ("pool", "members", index)
     source = resolver.source
@@ -112,9 +118,6 @@ def _plan_member(
         resolver.resolve_prompt_format(member.prompt_format, (*path, "prompt_format")) if member.prompt_format else None
     )
     adapter = resolver.call(f"the task {task_name}", lambda: adapt_member(member, task, source, path), (*path, "task"))
-    types, paths = resolver.call(
-        f"the task {task_name}", lambda: (dict(task.input_types), dict(task.input_paths)), (*path, "task")
-    )
     sampling: dict[str, Any] = member.sampling.collect()
     unable = [name for name, able in (("seed", capabilities.seed), ("stop", capabilities.stop)) if not able]
     ignored = tuple(name for name in unable if sampling.pop(name, None) is not None)
@@ -133,8 +136,6 @@ def _plan_member(
         seed=seed,
         limits=member.limits,
         adapter=adapter,
-        input_types=types,
-        input_paths=paths,
         prompt_format=prompt_format,
         when=_compile_when(member, source, path),
         weight=member.weight,
@@ -145,10 +146,10 @@ def _plan_member(
             inputs=adapter.inputs,
             outputs=adapter.outputs,
             sources=adapter.sources,
-            fields=read_model(task.output),
-            adapters={name: value for name in ADAPTERS if (value := getattr(member, name))},
+            fields=adapter.fields,
+            adapters=freeze({name: value for name in ADAPTERS if (value := getattr(member, name))}),
             columns=columns,
-            columns_complete=settled,
+            columns_complete=columns_complete,
         ),
         price=find_price(member.price, capabilities.offer),
         ignored=ignored,

@@ -25,7 +25,8 @@ class CallablePolicy(Policy[PluginConfig]):
         self._function = function
 
     def judge(self, members: Sequence[MemberSignature]) -> Iterable[Finding]:
-        return self._function(members) or ()
+        found = self._function(members)
+        return () if found is None else found  # what is false and no findings must not pass for none
 
 
 class CallablePromptFormat(PromptFormat[PluginConfig]):

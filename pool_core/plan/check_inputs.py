@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pool_core.interfaces.paths import Gap, InputPath, find_gap, write_steps
 from pool_core.interfaces.types import FieldType, accepts
 from pool_core.interfaces.values import Finding
+from pool_core.plan.asked import AskedRows
 from pool_core.plan.model import PlannedMember
 
 __all__ = ["check_inputs"]
@@ -17,7 +18,8 @@ _LISTED_FIELDS = 30
 
 def check_inputs(
     members: Sequence[PlannedMember],
-    columns: Mapping[str, FieldType] | None,
+    asked: Sequence[AskedRows],
+    columns: Mapping[str, FieldType],
     declared: Mapping[str, FieldType],
     *,
     complete: bool,
@@ -25,25 +27,26 @@ def check_inputs(
     """Hold what each member reads against the types of the columns.
 
     Args:
+        asked: for each member, the rows that it is asked for: its inputs are read of these alone.
         columns: every column that is known, and its type.
         declared: those of them whose type the input itself declares: no row differs from it.
         complete: whether ``columns`` come of all rows.
     """
-    known = columns or {}
-    settled = known if complete else declared
-    for member in members:
-        yield from _check_types(member, known)
-        for key, paths in member.input_paths.items():
+    for member, its in zip(members, asked, strict=True):
+        yield from _check_types(member, its.columns)
+        settled = its.columns if complete else declared
+        for key, paths in member.adapter.input_paths.items():
             # of all rows it is tried which prompts can be made; what none of them comes to is no matter
             wanted = [path for path in paths if path.certain or not complete]
             yield from _check_paths(member, wanted, member.adapter.inputs, settled, f"task.{key}")
         if member.when is not None:
+            settled = columns if complete else declared
             yield from _check_paths(member, member.when.paths, {name: name for name in settled}, settled, "when")
 
 
 def _check_types(member: PlannedMember, columns: Mapping[str, FieldType]) -> Iterator[Finding]:
     """The columns against the types that the task declares for its inputs."""
-    for name, wanted in member.input_types.items():
+    for name, wanted in member.adapter.input_types.items():
         column = member.adapter.inputs.get(name, name)
         found = columns.get(column)
         if found is not None and not accepts(wanted, found):
@@ -55,7 +58,7 @@ def _check_types(member: PlannedMember, columns: Mapping[str, FieldType]) -> Ite
                 (member.name,),
                 column,
                 hint="name another column, as in `inputs: {" + f"{name}: COLUMN" + "}`",
-                key="inputs" if name in member.signature.adapters.get("inputs", {}) else "task",
+                key=f"inputs.{name}" if name in member.signature.adapters.get("inputs", {}) else "task",
             )
 
 

@@ -15,6 +15,7 @@ from pool_core.interfaces.types import FieldType
 from pool_core.interfaces.values import Finding
 from pool_core.plan.assign import MOST_SAMPLES
 from pool_core.plan.model import PlannedMember
+from pool_core.plan.reserved import check_reserved
 from pool_core.plan.rows import SAMPLE_SIZE
 from pool_core.recipe.models import Output, PoolSpec
 from pool_core.watchdog import CallStoppedError, Watchdog, describe_error
@@ -146,7 +147,7 @@ def is_same_file(one: Path, other: Path) -> bool:
 
 def check_output(
     output: Output | None,
-    schema: Iterable[str],
+    signatures: Sequence[MemberSignature],
     columns: Mapping[str, FieldType] | None,
     folder: Path,
     inputs: Mapping[str, Path],
@@ -157,15 +158,7 @@ def check_output(
         folder: where the output's relative path starts from.
         inputs: the files that must stay, by what messages call them.
     """
-    for field in sorted(set(schema) & {"row_id", *GENERATION_FIELDS}):
-        yield Finding(
-            "error",
-            "field-reserved",
-            f"the output field {field!r} has the name of a part that every generation carries",
-            field=field,
-            hint="give it another name in the members' `outputs:`",
-            fix=f"outputs: {{my_{field}: {field}}}",
-        )
+    yield from check_reserved(signatures, {"row_id", *GENERATION_FIELDS})
     if output is None:
         return
     for name, path in inputs.items():
@@ -176,7 +169,8 @@ def check_output(
                 f"the output {str(output.path)!r} is the {name} file itself, which would be lost",
                 hint="give the output another name",
             )
-    for name in sorted(list_taken(output, schema) & set(columns or ())):
+    fields = {name for member in signatures for name in member.outputs}
+    for name in sorted(list_taken(output, fields) & set(columns or ())):
         yield Finding(
             "error",
             "column-taken",

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from pool_core.interfaces.backend import Backend
-from pool_core.interfaces.paths import InputPath
+from pool_core.interfaces.frozen import FrozenDict, freeze
 from pool_core.interfaces.policy import MemberSignature
 from pool_core.interfaces.prompt_format import PromptFormat
 from pool_core.interfaces.task import Task
@@ -56,6 +54,11 @@ class BackendPlan:
         config = self.config if self.instance is None else self.instance.config
         return factory.capabilities(config, inner)  # type: ignore[union-attr]
 
+    def protect(self) -> BackendPlan:
+        """The same with a configuration that cannot be changed, see `Plan.protect`."""
+        inner = FrozenDict({name: plan.protect() for name, plan in self.inner.items()})
+        return replace(self, config=freeze(self.config), inner=inner)
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedMember:
@@ -72,10 +75,6 @@ class PlannedMember:
     seed: int | None
     limits: Limits
     adapter: Adapter
-    #: Of the inputs that only make sense in one type: that type.
-    input_types: Mapping[str, FieldType]
-    #: The places inside inputs that prompts need, by the key of the task's configuration that says so.
-    input_paths: Mapping[str, Sequence[InputPath]]
     prompt_format: PromptFormat[Any] | None
     when: Expression | None
     weight: float
@@ -107,7 +106,7 @@ class Plan:
     sample: Sequence[Row]
     #: Columns of the rows and their types, as far as they were looked at.
     columns: Mapping[str, FieldType] | None
-    #: Whether all rows were looked at; if not, later ones may have more columns.
+    #: Whether all rows were looked at.
     sample_complete: bool
     #: The pool's output fields in name order and the type that holds every member's values.
     schema: Mapping[str, FieldType]
@@ -134,12 +133,20 @@ class Plan:
         return all(finding.level != "error" for finding in self.findings)
 
     def protect(self) -> Plan:
-        """The same plan for foreign eyes: nothing that is done to it changes this one."""
-        members = tuple(replace(member, sampling=MappingProxyType(member.sampling)) for member in self.members)
+        """The same plan for foreign eyes: nothing in it can be changed, and this one does not rest on it.
+
+        Tasks, prompt formats and backends that are ready are the plan's own objects.
+        """
+        members = tuple(
+            replace(member, sampling=freeze(member.sampling), backend=member.backend.protect())
+            for member in self.members
+        )
         return replace(
             self,
+            recipe=freeze(self.recipe),
+            source=self.source and replace(self.source, lines=freeze(self.source.lines)),
             members=members,
-            sample=tuple(MappingProxyType(deepcopy(dict(row))) for row in self.sample),
-            columns=None if self.columns is None else MappingProxyType(self.columns),
-            schema=MappingProxyType(self.schema),
+            sample=tuple(map(freeze, self.sample)),
+            schema=freeze(self.schema),
+            provenance=tuple(map(freeze, self.provenance)),
         )

@@ -103,9 +103,9 @@ class Resolver:
         """Ask a plugin for what a plan needs of it. One that breaks is named, at its place."""
         try:
             return function()
-        except PoolError:
+        except (PoolError, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             raise RecipeError(
                 f"{label} broke: {type(error).__name__}: {error}", where=locate(self.source, path)
             ) from error
@@ -139,7 +139,9 @@ class Resolver:
         """Call a plugin's constructor; its own errors get the place, others name the plugin."""
         try:
             return make()
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise RecipeError(
                 f"the {entry.kind.replace('_', ' ')} {entry.qualified} cannot be made: {error}",
                 where=locate(self.source, path),

@@ -31,7 +31,7 @@ class RowSource(Protocol):
         """The column that identifies a row; None where its content does."""
 
     def read_schema(self) -> Mapping[str, FieldType] | None:
-        """The columns that the input itself declares, None where it declares none."""
+        """All columns that the input itself declares, None where it declares none."""
 
     def read(self) -> Iterator[tuple[str, Row]]:
         """Yield each row with its place."""

@@ -38,6 +38,9 @@ _CONSTANTS = {
 }
 #: What libyaml says of a depth that is far beyond ours, before it hands out an event.
 _LIBRARY_DEPTH = "exceeded maximum nesting depth"
+#: What libraries say of a flow collection that goes on with something else.
+_FLOW_PROBLEM = "expected ',' or"
+_BRACKETED = re.compile(r"\w[\[{]")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -80,7 +83,7 @@ def read_yaml(text: str, path: Path) -> tuple[Any, Source]:
         place = str(path) if mark is None else f"{path}:{mark.line + 1}"
         if error.problem == _LIBRARY_DEPTH:
             raise RecipeError(f"nested more than {MAX_DEPTH} levels deep", where=place) from error
-        hint = "tabs may not indent; use spaces" if mark is not None and _is_indented_by_tab(text, mark.line) else ""
+        hint = _suggest(text, mark.line, error.problem or "") if mark is not None else ""
         context = f" {error.context}" if error.context else ""
         raise RecipeError(f"this is no YAML: {error.problem}{context}", where=place, hint=hint) from error
     except ReaderError as error:
@@ -90,9 +93,14 @@ def read_yaml(text: str, path: Path) -> tuple[Any, Source]:
         ) from error
 
 
-def _is_indented_by_tab(text: str, line: int) -> bool:
-    found = text.splitlines()[line : line + 1]
-    return any("\t" in shown[: len(shown) - len(shown.lstrip())] for shown in found)
+def _suggest(text: str, number: int, problem: str) -> str:
+    """What to do about a line that is no YAML, where that can be told."""
+    shown = "".join(text.splitlines()[number : number + 1])
+    if "\t" in shown[: len(shown) - len(shown.lstrip())]:
+        return "tabs may not indent; use spaces"
+    if _FLOW_PROBLEM in problem and _BRACKETED.search(shown):
+        return 'inside of braces quote what has brackets, as in {x: "list[int]"}'
+    return ""
 
 
 class _Builder:

@@ -272,7 +272,8 @@ def _check(impl: HookImpl, plan: Plan) -> list[Finding]:
     """Call a ``pool_check_compatibility``. Raises `TypeError` where it returns anything but findings that hold."""
     from pool_core.interfaces.policy import check_findings  # noqa: PLC0415 - pydantic is heavy
 
-    return check_findings(_call(impl, plan) or ())
+    said = _call(impl, plan)
+    return check_findings(() if said is None else said)
 
 
 def _is_installed(module: str) -> bool:

@@ -30,4 +30,5 @@ def describe_places(plan: Plan, finding: Finding) -> list[dict[str, Any]]:
 def find_paths(plan: Plan, finding: Finding) -> list[KeyPath]:
     """The paths of a finding's members, to the part that it is about where it names one."""
     key = finding.key.split(".") if finding.key else ()
-    return [("pool", "members", member.index, *key) for member in plan.members if member.name in finding.members]
+    names = set(finding.members)
+    return [("pool", "members", member.index, *key) for member in plan.members if member.name in names]

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import ClassVar, Literal
+import math
+from datetime import date, datetime
+from typing import Annotated, ClassVar, Literal, NotRequired
 
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    computed_field,
+    create_model,
+    field_serializer,
+)
+from typing_extensions import TypedDict
 
 from pool_core import Member, Pool
 from pool_core.interfaces.config import PluginConfig
@@ -32,6 +43,38 @@ class Part(BaseModel):
     note: str | None = None
 
 
+class Counted(BaseModel):
+    """A struct with a field that is computed, one that is left out and one that is written as something else."""
+
+    score: float
+    hidden: int = Field(0, exclude=True)
+    day: date = date(2020, 1, 1)
+
+    @computed_field
+    @property
+    def twice(self) -> float:
+        return 2 * self.score
+
+    @field_serializer("day")
+    def write_day(self, value: date) -> int:
+        return value.year
+
+
+class Open(BaseModel):
+    """A struct with whatever else is given."""
+
+    model_config = ConfigDict(extra="allow")
+
+    score: int
+
+
+class Pair(TypedDict):
+    """A struct that may lack a field."""
+
+    score: int
+    note: NotRequired[str]
+
+
 #: Types of fields, each with values that a model might give; the last of each is wrong.
 KINDS = {
     "int": (int, [1, -2, "x"]),
@@ -42,6 +85,14 @@ KINDS = {
     "list": (list[int], [[], [1, 2], ["x"]]),
     "part": (Part, [{"score": 1}, {"score": 2, "note": "so"}, {"score": "x"}]),
     "map": (dict[str, float], [{}, {"a": 1.5}, {"a": "x"}]),
+    "counted": (Counted, [{"score": 1}, {"score": 1.5, "hidden": 3, "day": "2024-02-29"}, {"score": math.nan}]),
+    "open": (Open, [{"score": 1}, {"score": 1, "more": [1]}, {}]),
+    "pair": (Pair, [{"score": 1}, {"score": 1, "note": "so"}, {"note": "so"}]),
+    "numbered": (dict[int, str], [{}, {"1": "one"}, {"one": "1"}]),
+    "many": (list[float], [[], [1, 2.5], [math.inf]]),
+    "gaps": (list[float | None], [[None], [1, 2.5], [math.inf, "x"]]),
+    "when": (datetime, ["2024-02-29T12:00:00", "2024-02-29", "never"]),
+    "tally": (Annotated[int, PlainSerializer(lambda value: "|" * value, return_type=str)], [0, 3, "x"]),
 }
 
 
@@ -68,7 +119,9 @@ def make_task(fields):
 def draw_member(draw, name, names):
     kinds = {field: draw(st.sampled_from(sorted(KINDS))) for field in names}
     if draw(st.booleans()):
-        kinds = dict.fromkeys(names, draw(st.sampled_from(["int", "str", "list", "part"])))
+        kinds = dict.fromkeys(
+            names, draw(st.sampled_from(["int", "str", "list", "part", "counted", "open", "pair", "many"]))
+        )
     answers = [{field: draw(st.sampled_from(KINDS[kind][1])) for field, kind in kinds.items()} for _ in ROWS]
     said = iter([*map(json.dumps, answers), *["{}"] * len(ROWS)])
     casts = {field: "str?" for field in names if draw(st.integers(0, 3)) == 0}

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from pool_core.testing.distributions import write_distribution
+
 MATRIX = """\
 output fields
 ┏━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━┓
@@ -35,8 +37,8 @@ def test_members_that_do_not_fit_and_what_to_do(pool, recipe):
         "┃        ┃ ann       ┃ bob             ┃        ┃\n"
         "┃ field  ┃ fake/echo ┃ fake/echo       ┃ merged ┃\n"
         "┡━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━╇━━━━━━━━┩\n"
-        "│ said   │ str       │ ✗ missing       │ str?   │\n"
-        "│ spoken │ ✗ missing │ str (from said) │ str?   │\n"
+        "│ said   │ str       │ - null          │ str?   │\n"
+        "│ spoken │ - null    │ str (from said) │ str?   │\n"
         "└────────┴───────────┴─────────────────┴────────┘\n"
         "✗ error: never  [refused]\n"
         f"    at {recipe}:6, {recipe}:7\n"
@@ -101,7 +103,7 @@ def test_what_a_template_names_and_the_schema_lacks_stands_at_its_line(pool, tmp
     # the file declares its columns: that later rows have one more is out of the question
     assert findings["input-missing"]["level"] == "error"
     assert findings["input-missing"]["places"] == [
-        {"file": "recipe.yaml", "line": 14, "path": "pool.members[1].inputs"}
+        {"file": "recipe.yaml", "line": 14, "path": "pool.members[1].inputs.instruction"}
     ]
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(STRUCTURED.replace("author.name", "author.first").replace("words", "text"))
@@ -254,7 +256,123 @@ def test_hostile_text_in_an_annotation_is_one_line(pool, recipe):
     assert not any(character in done.out for character in "\x1b\u202e\x9b\r")
 
 
+def test_what_keeps_a_plan_from_being_made_is_an_annotation(pool, recipe, tmp_path):
+    text = recipe.read_text()
+    recipe.write_text(text.replace("task: echo\n", "tusk: echo\n"))
+    for options in (("--format", "github"), ("--format=github",)):
+        done = pool("check", recipe, *options)
+        assert (done.code, done.out.splitlines()) == (
+            2,
+            [
+                f"::error file={recipe},line=7,title=pool::pool.members[1].task: this key is missing",
+                f"::error file={recipe},line=9,title=pool::pool.members[1].tusk: unknown key; did you mean 'task'?",
+            ],
+        )
+        assert done.err.startswith("error: 2 things are wrong\n")
+    recipe.write_text(text.replace("rows.json", "nowhere.json"))
+    done = pool("check", recipe, "--format", "github")
+    assert done.code != 0
+    assert done.out.startswith("::error ")
+    done = pool("check", tmp_path / "none.yaml", "--format", "github")
+    assert (done.code, done.out.count("\n")) == (2, 1)
+    assert done.out.startswith(f"::error file={tmp_path}/none.yaml,title=pool::")
+    assert pool("check", tmp_path / "none.yaml").out == ""
+
+
+def test_two_forms_at_once_are_refused(pool, recipe):
+    done = pool("check", recipe, "--json", "--format", "github")
+    assert (done.code, done.json["error"]["message"]) == (2, "--json and --format github exclude each other")
+    assert done.err == "error: --json and --format github exclude each other\n  leave one of them out\n"
+
+
 def test_another_format_is_refused(pool, recipe):
     done = pool("check", recipe, "--format", "gitlab")
     assert (done.code, done.out) == (2, "")
     assert "github" in done.err
+
+
+# what plugins print
+
+NOISY = """
+from pool_core.api import Contribution, hookimpl
+from pool_core.testing.scripted import EchoTask
+from pool_core.testing.scripted_plugin import EchoBackend, RefusePolicy, ScriptedPlugin
+
+def shout(where):
+    print(f"::error::pwned by {where}")
+
+class NoisyTask(EchoTask):
+    def render(self, row):
+        shout("render")
+        return super().render(row)
+
+    def parse(self, answer, row):
+        shout("parse")
+        return super().parse(answer, row)
+
+class NoisyPolicy(RefusePolicy):
+    def judge(self, members):
+        shout("judge")
+        return []
+
+class NoisyBackend(EchoBackend):
+    @classmethod
+    def capabilities(cls, config, inner):
+        shout("capabilities")
+        return super().capabilities(config, inner)
+
+class Noisy(ScriptedPlugin):
+    @hookimpl
+    def pool_tasks(self):
+        yield Contribution("noisy", f"{__name__}:NoisyTask")
+
+    @hookimpl
+    def pool_policies(self):
+        yield Contribution("noisy", f"{__name__}:NoisyPolicy")
+
+    @hookimpl
+    def pool_backends(self):
+        yield Contribution("noisy", f"{__name__}:NoisyBackend")
+
+    @hookimpl
+    def pool_check_compatibility(self, plan):
+        shout("hook")
+
+plugin = Noisy()
+"""
+
+
+@pytest.fixture
+def noisy(recipe, tmp_path, monkeypatch):
+    """A recipe whose plugin prints wherever it is called."""
+    write_distribution(
+        tmp_path / "noise",
+        name="pool-noisy",
+        entry_points={"pool_core.plugins.v1": {"noisy": "pool_noisy_for_cli:plugin"}},
+        modules={"pool_noisy_for_cli": NOISY},
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / "noise"))
+    monkeypatch.setenv("POOL_PLUGINS", "noisy")
+    recipe.write_text(recipe.read_text().replace("echo", "noisy").replace("policies: []", "policies: [noisy]"))
+    return recipe
+
+
+@pytest.mark.parametrize(
+    ("command", "heard"),
+    [
+        (("check", "--json"), ("capabilities", "judge", "render", "hook")),
+        (("check", "--format", "github"), ("capabilities", "judge", "render", "hook")),
+        (("check",), ("capabilities", "judge", "render", "hook")),
+        (("contract write",), ("capabilities", "render", "hook")),
+        (("estimate", "--json"), ("capabilities", "judge", "render", "hook")),
+        (("run", "--json"), ("capabilities", "judge", "render", "hook", "parse")),
+    ],
+)
+def test_what_plugins_print_does_not_stand_in_the_output(pool, noisy, command, heard):
+    name, *options = command
+    done = pool(*name.split(), noisy, *options)
+    assert "pwned" not in done.out
+    for where in heard:
+        assert f"::error::pwned by {where}" in done.err
+    if "--json" in command:
+        assert done.json["version"] == 1

@@ -63,10 +63,61 @@ def test_the_file_that_the_policy_names_is_written_and_need_not_be_there(pool, r
     assert (tmp_path / "readers.yaml").read_text() == WRITTEN
 
 
-def test_a_contract_that_says_the_same_is_written_again(pool, recipe, contract):
-    path = contract(said="str?")
-    assert pool("contract", "write", recipe).code == 0
-    assert path.read_text() == WRITTEN
+@pytest.mark.parametrize("options", [(), ("--force",)])
+def test_a_contract_that_says_the_same_keeps_its_owners_words(pool, recipe, tmp_path, options):
+    path = tmp_path / "contract.yaml"
+    path.write_text("# ours\ncontract: 1\nfields: {said: str?}  # for the dashboard\n")
+    before = path.read_text()
+    done = pool("contract", "write", recipe, *options)
+    assert (done.code, done.out) == (0, f"unchanged: {path} says so already\n")
+    assert path.read_text() == before
+
+
+@pytest.mark.parametrize(("name", "what"), [("recipe.yaml", "recipe"), ("rows.json", "rows"), ("out.json", "output")])
+def test_the_files_of_the_recipe_are_never_overwritten(pool, recipe, tmp_path, name, what):
+    (tmp_path / "out.json").write_text("[]")
+    before = (tmp_path / name).read_text()
+    done = pool("contract", "write", recipe, "--file", name, "--force")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"error: {name}: the contract would take the place of the {what} file\n"
+        "  give the contract another name: --file FILE\n"
+    )
+    assert (tmp_path / name).read_text() == before
+
+
+def test_what_no_contract_can_hold_is_refused_and_nothing_is_written(pool, recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("pool_core.interfaces.type_text._MOST_DEPTH", 2)
+    recipe.write_text(recipe.read_text() + "      constant: {deep: [[[1]]]}\n")
+    done = pool("contract", "write", recipe)
+    path = tmp_path / "contract.yaml"
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"error: {path}: no contract can hold the merged schema: "
+        "the type of 'deep': the type is nested more than 2 levels deep\n"
+    )
+    assert not path.exists()
+
+
+def test_the_contract_of_a_combined_policy_is_found(pool, recipe, tmp_path):
+    policies = [{"any_of": ["refuse", {"all": ["refuse", {"use": "standard/contract", "path": "agreed/c.yaml"}]}]}]
+    recipe.write_text(recipe.read_text().replace("policies: []", f"policies: {json.dumps(policies)}"))
+    (tmp_path / "agreed").mkdir()
+    done = pool("contract", "write", recipe)
+    assert (done.code, done.out) == (0, f"1 field: {tmp_path}/agreed/c.yaml\n")
+    assert pool("contract", "check", recipe).code == 0
+
+
+def test_of_two_contracts_one_has_to_be_named(pool, recipe, contract, tmp_path):
+    policies = [{"use": "contract", "path": name} for name in ("a.yaml", "b.yaml", "a.yaml")]
+    recipe.write_text(recipe.read_text().replace("policies: []", f"policies: {json.dumps(policies)}"))
+    done = pool("contract", "check", recipe)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"error: the policies name 2 contracts: {tmp_path}/a.yaml, {tmp_path}/b.yaml\n  say which one: --file FILE\n"
+    )
+    contract("b.yaml", said="str?")
+    assert pool("contract", "check", recipe, "--file", "b.yaml").code == 0
 
 
 def test_a_contract_that_says_something_else_is_kept_without_force(pool, scored, contract):
@@ -181,15 +232,16 @@ NO_KEYS = "a contract has the keys `contract` and `fields`, and no other"
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", NO_KEYS),
-        ("[]", NO_KEYS),
-        ("contract: 1\n", NO_KEYS),
-        ("contract: 1\nfields: {}\nmore: 1\n", NO_KEYS),
-        ("contract: 2\nfields: {}\n", "the contract is of version 2, this pool-core reads 1"),
-        ("contract: 1\nfields: [said]\n", "`fields` is a mapping of names to types"),
-        ("contract: 1\nfields: {said: 1}\n", "the type of 'said' must be text, as in `str?`"),
-        ("contract: 1\nfields: {said: string?}\n", "the type of 'said': 'string' is no type; known are "),
-        ("contract: 1\nfields: {said: 'list[str'}\n", "the type of 'said': expected ']' at character "),
+        ("", f" {NO_KEYS}"),
+        ("[]", f"1: {NO_KEYS}"),
+        ("contract: 1\n", f"1: {NO_KEYS}"),
+        ("contract: 1\nfields: {}\nmore: 1\n", f"1: {NO_KEYS}"),
+        ("fields: {}\ncontract: 2\n", "2: the contract is of version 2, this pool-core reads 1"),
+        ("contract: true\nfields: {}\n", "1: the contract is of version True, this pool-core reads 1"),
+        ("contract: 1\nfields: [said]\n", "2: `fields` is a mapping of names to types"),
+        ("contract: 1\nfields:\n  a: str\n  said: 1\n", "4: the type of 'said' must be text, as in `str?`"),
+        ("contract: 1\nfields:\n  said: string?\n", "3: the type of 'said': 'string' is no type; known are "),
+        ("contract: 1\nfields: {said: 'list[str'}\n", "2: the type of 'said': expected ']' at character "),
     ],
 )
 @pytest.mark.parametrize("command", ["diff", "check"])
@@ -198,8 +250,10 @@ def test_a_broken_contract_is_explained(pool, recipe, tmp_path, command, text, s
     path.write_text(text)
     done = pool("contract", command, recipe)
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith(f"error: {path}: {says}")
-    assert done.err.endswith("\n  `pool contract write` makes a right one\n")
+    assert done.err.startswith(f"error: {path}:{says}")
+    assert done.err.endswith("\n  correct it, or make it anew: pool contract write RECIPE --force\n")
+    assert pool("contract", "write", recipe).err == done.err
+    assert pool("contract", "write", recipe, "--force").code == 0
 
 
 @pytest.mark.parametrize("text", ["contract: 1\nfields: {said: [\n", "contract: 1\ncontract: 1\n", "a: &x 1\nb: *x\n"])

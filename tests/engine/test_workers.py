@@ -359,7 +359,8 @@ def test_a_busy_process_does_not_outlive_its_owner(tmp_path, heavy):
         from pool_core.interfaces.values import Answer
         from pool_core.plan.adapt import Adapter
         worker = Worker()
-        task = SentTask("Heavy", Adapter({{}}, {{}}, {{}}), None, None, Heavy())
+        adapter = Adapter(inputs={{}}, input_types={{}}, input_paths={{}}, fields={{}}, sources={{}}, outputs={{}})
+        task = SentTask("Heavy", adapter, None, None, Heavy())
         worker.ask(pickle.dumps(Load(0, pickle.dumps(task))), 60)
         call = pickle.dumps(Call(0, {{}}, Answer("computes"), 0.2, 100))
         threading.Thread(target=worker.ask, args=(call, 60), daemon=True).start()

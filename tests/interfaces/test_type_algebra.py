@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from pool_core.interfaces.cast import can_cast, cast_value
@@ -176,6 +176,47 @@ def test_a_cast_gives_a_value_of_the_type_or_says_why_not(value, target):
     assert cast_value(cast, target) == cast
 
 
+@given(TYPES, TYPES)
+def test_a_cast_that_is_allowed_has_a_value_that_survives(source, target):
+    if can_cast(source, target) and source != ANY and "any" not in str(source) and "null" not in str(source):
+        values = [make_value(source, number) for number in range(4)]
+        if target.kind == "literal" or "'" in str(target):
+            return  # whether a text is one of few is a matter of the text
+        event(f"{source.kind} to {target.kind}")
+        assert any(survives(value, target) for value in values), (str(source), str(target))
+
+
+def make_value(type_, number):
+    """A value of ``type_``; the texts of some numbers are numbers, or truths."""
+    match type_.kind:
+        case "bool":
+            return bool(number % 2)
+        case "int":
+            return number
+        case "float":
+            return float(number)
+        case "str":
+            return ["x", "1", "1.5", "true"][number]
+        case "literal":
+            return type_.values[number % len(type_.values)]
+        case "list":
+            return [make_value(type_.items, number)]
+        case "map":
+            return {"k": make_value(type_.items, number)}
+        case "struct":
+            return {name: make_value(found, number) for name, found in type_.fields}
+        case _:
+            return None
+
+
+def survives(value, target):
+    try:
+        cast_value(value, target)
+    except ValueError:
+        return False
+    return True
+
+
 @given(VALUES)
 def test_everything_can_be_cast_to_text(value):
     source = infer_type(value)
@@ -218,6 +259,7 @@ def test_casts(value, target, result):
         (1, "list[int]", "a int is no list[int]"),
         ("c", "'a' | 'b'", "'c' is none of 'a' | 'b'"),
         (None, "str", "null is no str"),
+        (10**400, "float", "the number is too large for a float"),
     ],
 )
 def test_a_cast_that_fails_says_why(value, target, message):
@@ -236,6 +278,23 @@ def test_a_cast_that_fails_says_why(value, target, message):
         ("list[str]", "list[int]", True),
         ("list[{a: int}]", "list[int]", False),
         ("{a: int}", "map[str]", True),
+        ("{a: str}", "{a: int}", True),
+        ("{a: int, z: int}", "{a: int, b: str?}", True),
+        ("{a: int}", "{a: int, b: str}", False),
+        ("{a: {b: int}}", "{a: int}", False),
+        ("int", "null", False),
+        ("int", "bool", True),
+        ("float", "bool", False),
+        ("str", "'a' | 'b'", True),
+        ("int", "'1' | '2'", False),
+        ("'a' | 'b'", "int", False),
+        ("'1' | 'b'", "int", True),
+        ("'a' | 'b'", "'b' | 'c'", True),
+        ("'a'", "'b' | 'c'", False),
+        ("int?", "null", False),
+        ("null", "int?", True),
+        ("null", "null", True),
+        ("list[int]", "map[int]", False),
         ("any", "int", True),
     ],
 )

@@ -1,16 +1,10 @@
-"""The types of output fields: read off annotations and values, and the algebra of `unify`."""
+"""The types of output fields: read off values, and the algebra of `unify`."""
 
 from __future__ import annotations
-
-import enum
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Annotated, Any, Literal, Optional, Union
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, RootModel
 
 from pool_core.interfaces.types import (
     ANY,
@@ -18,129 +12,10 @@ from pool_core.interfaces.types import (
     Conflict,
     FieldType,
     infer_type,
-    read_annotation,
-    read_model,
     unify,
 )
 
 BOOL, INT, FLOAT, STR = (FieldType(kind) for kind in ("bool", "int", "float", "str"))
-
-
-class Colour(enum.StrEnum):
-    RED = "red"
-    BLUE = "blue"
-
-
-class Number(enum.IntEnum):
-    ONE = 1
-
-
-class Mixed(enum.Enum):
-    ONE = 1
-    TWO = "two"
-
-
-class Inner(BaseModel):
-    b: int
-    a: str | None = None
-
-
-class Names(RootModel[list[str]]):
-    pass
-
-
-class Node(BaseModel):
-    value: int
-    children: list[Node] = []
-    parent: Node | None = None
-
-
-class Tagged(str):
-    __slots__ = ()
-
-
-@pytest.mark.parametrize(
-    ("annotation", "text"),
-    [
-        (None, "null"),
-        (type(None), "null"),
-        (bool, "bool"),
-        (int, "int"),
-        (float, "float"),
-        (str, "str"),
-        (Tagged, "str"),
-        (Any, "any"),
-        (object, "any"),
-        (datetime, "any"),
-        (Optional[int], "int?"),  # noqa: UP045 - both spellings are read
-        (int | None, "int?"),
-        (None | int, "int?"),
-        (Union[int, float], "float"),  # noqa: UP007
-        (int | float | None, "float?"),
-        (int | str, "any"),
-        (int | str | None, "any"),
-        (int | None | str, "any"),
-        (Literal["b", "a"], "'a' | 'b'"),
-        (Literal["a", None], "'a'?"),  # noqa: PYI061
-        (Literal[1, 2], "int"),
-        (Literal[True], "bool"),
-        (Literal["a", 1], "any"),
-        (Literal[Colour.RED], "'red'"),
-        (Literal["a"] | str, "str"),  # noqa: PYI051
-        (Colour, "'blue' | 'red'"),
-        (Number, "int"),
-        (Mixed, "any"),
-        (list, "list[any]"),
-        (dict, "map[any]"),
-        (list[int], "list[int]"),
-        (list[None], "list[null]"),
-        (list[int | None], "list[int?]"),
-        (set[str], "list[str]"),
-        (frozenset[str], "list[str]"),
-        (Sequence[int], "list[int]"),
-        (Iterable[int], "list[int]"),
-        (tuple[int, ...], "list[int]"),
-        (tuple[int, float], "list[float]"),
-        (tuple[int, str], "list[any]"),
-        (tuple[()], "list[null]"),
-        (list[list[int]] | None, "list[list[int]]?"),
-        (dict[str, int], "map[int]"),
-        (Mapping[str, list[int]], "map[list[int]]"),
-        (dict[int, str], "any"),
-        (Inner, "{a: str?, b: int}"),
-        (list[Inner], "list[{a: str?, b: int}]"),
-        (Names, "list[str]"),
-        (Annotated[int, Field(ge=1)], "int"),
-        (Annotated[int, {"no": "hash"}], "int"),
-        (list[Annotated[int, {"no": "hash"}]], "list[int]"),
-        (Node, "{children: list[any], parent: any, value: int}"),
-    ],
-)
-def test_annotations(annotation, text):
-    assert str(read_annotation(annotation)) == text
-
-
-def test_strings_of_an_enumeration_are_plain_strings():
-    assert type(read_annotation(Literal[Colour.RED]).values[0]) is str
-    assert {type(value) for value in read_annotation(Colour).values} == {str}
-
-
-def test_a_models_fields_are_in_order_of_declaration():
-    assert list(read_model(Inner)) == ["b", "a"]
-    assert read_model(Inner) == {"b": INT, "a": FieldType("str", nullable=True)}
-    assert read_model(Node)["children"] == FieldType("list", items=ANY)
-
-
-def test_models_that_hold_themselves_by_way_of_others_have_a_type():
-    class Left(BaseModel):
-        right: Right | None = None
-        again: Inner | None = None
-
-    class Right(BaseModel):
-        left: Left | None = None
-
-    Left.model_rebuild(_types_namespace={"Right": Right})
-    assert str(read_annotation(Left)) == "{again: {a: str?, b: int}?, right: {left: any}?}"
 
 
 @pytest.mark.parametrize(

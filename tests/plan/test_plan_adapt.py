@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from inspect import signature
+from math import inf, isnan, nan
+from typing import Any, ClassVar
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, RootModel
 
 from pool_core.errors import ParseError, RecipeError, TemplateError
 from pool_core.interfaces.config import PluginConfig
@@ -172,6 +174,10 @@ def test_a_value_that_cannot_be_cast_fails_its_cell():
             ),
         ),
         (
+            {"cast": {"score": "null"}},
+            "cast.score: int cannot be cast to null\n  no value of the one is a value of the other",
+        ),
+        (
             {"cast": {"score": "list[int]"}},
             "cast.score: int cannot be cast to list[int]\n  no value of the one is a value of the other",
         ),
@@ -186,3 +192,113 @@ def test_an_adapter_that_cannot_be_says_why(keys, text):
     with pytest.raises(RecipeError) as caught:
         adapt(**keys)
     assert str(caught.value) == f"pool.members[0].{text}"
+
+
+def adapt_task(**attributes):
+    task = type("Odd", (Rating,), attributes)(PluginConfig())
+    return adapt_member(Member(name="a", backend="any", task="odd"), task, None, ("pool", "members", 0))
+
+
+class Listed(RootModel[list[int]]):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("attributes", "text"),
+    [
+        (
+            {"inputs": "question"},
+            "its inputs are 'question' and not a tuple of names\n  a comma makes it one: ('question',)",
+        ),
+        ({"inputs": (1,)}, "its inputs are (1,) and not a tuple of names\n  report it to the task's authors"),
+        ({"inputs": None}, "its inputs are None and not a tuple of names\n  report it to the task's authors"),
+        (
+            {"input_types": None},
+            "its input types are None and not FieldType by name\n  report it to the task's authors",
+        ),
+        (
+            {"input_types": {"question": "str"}},
+            "its input types are {'question': 'str'} and not FieldType by name\n  report it to the task's authors",
+        ),
+        (
+            {"input_paths": {"template": ["x"]}},
+            "its input paths are {'template': ['x']} and not lists of InputPath\n  report it to the task's authors",
+        ),
+        (
+            {"input_paths": ["ab"]},
+            "its input paths are ['ab'] and not lists of InputPath\n  report it to the task's authors",
+        ),
+        (
+            {"output": dict},
+            (
+                "its output is <class 'dict'> and not a model\n"
+                "  it must be a class that derives from pydantic's BaseModel"
+            ),
+        ),
+        (
+            {"output": Listed},
+            (
+                "its output Listed is written as list[int], not as named fields\n  the pool needs its fields by name: "
+                "declare them, and use computed fields in place of a model serializer"
+            ),
+        ),
+    ],
+)
+def test_a_task_that_does_not_keep_to_its_interface_is_named(attributes, text):
+    with pytest.raises(RecipeError) as caught:
+        adapt_task(**attributes)
+    assert str(caught.value) == f"pool.members[0].task: the task 'odd': {text}"
+
+
+class Point(BaseModel):
+    x: float
+    note: str = ""
+
+
+class Floats(BaseModel):
+    score: float
+    maybe: float | None = None
+    many: list[float] = []
+    points: dict[str, list[Point]] = {}
+    anything: Any = None
+    label: str = ""
+
+
+@pytest.mark.parametrize(
+    ("values", "path"),
+    [
+        ({"score": nan}, "score"),
+        ({"score": 1.0, "many": [0.5, -inf]}, "many[]"),
+        ({"score": 1.0, "points": {"p": [Point(x=1), Point(x=inf)]}}, "points.p[].x"),
+        ({"score": 1.0, "maybe": nan, "anything": [nan]}, None),
+    ],
+)
+def test_a_number_that_json_does_not_have_fails_its_cell_where_null_is_no_value(values, path):
+    adapter = adapt_task(Output=Floats)
+    assert adapter.floats == ("score", "many", "points")
+    output = Floats(**values).model_dump(mode="json", by_alias=False, warnings="error")
+    if path is None:
+        assert isnan(adapter.adapt_output(output)["maybe"])
+        return
+    with pytest.raises(ParseError) as caught:
+        adapter.adapt_output(output)
+    assert str(caught.value) == (
+        f"the field {path!r} is no finite number, and JSON has no other\n"
+        "  a field that may be null, as in `float | None`, is null then"
+    )
+    assert caught.value.cause is Cause.SCHEMA
+
+
+@pytest.mark.skipif("exclude_if" not in signature(Field).parameters, reason="pydantic 2.12 brought exclude_if")
+def test_a_field_that_is_left_out_is_null_and_one_that_is_missing_fails_the_cell():
+    class Shy(BaseModel):
+        score: int
+        reason: str = Field("", exclude_if=lambda value: not value)
+
+    adapter = adapt_task(Output=Shy)
+    assert str(adapter.outputs["reason"]) == "str?"
+    assert adapter.adapt_output({"score": 1}) == {"score": 1, "reason": None}
+    with pytest.raises(ParseError) as caught:
+        adapter.adapt_output({"reason": "x"})
+    assert str(caught.value) == "the task gave no field 'score', which its output declares"
+    assert caught.value.cause is Cause.SCHEMA

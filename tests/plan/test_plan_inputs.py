@@ -83,7 +83,7 @@ def test_the_column_that_the_adapter_names_counts(plan):
     assert plan(typed(inputs={"text": "words"}), rows=rows).findings == ()
     (finding,) = plan(typed(inputs={"text": "number"}), rows=rows).findings
     assert finding.message.startswith("a reads its input 'text' from the column 'number', which holds int; ")
-    assert (finding.field, finding.key) == ("number", "inputs")
+    assert (finding.field, finding.key) == ("number", "inputs.text")
 
 
 @pytest.mark.parametrize(
@@ -142,6 +142,23 @@ def test_the_schema_counts_where_all_sampled_rows_are_null(registry):
     assert len(find(plan_declared(registry, typed(), Declared([{"text": None}], {"text": INT})))) == 1
 
 
+def test_a_format_that_declares_its_columns_has_no_others_in_later_rows(registry):
+    member = Member(name="a", backend="echo", task={"use": "echo", "column": "late"}, when="later == 1")
+    pool = PoolSpec(members=[member], policies=(), assign="routed")
+    rows = [{"text": "x"}] * 101
+    for schema, level, complete in [
+        ({"text": STR}, "error", True),
+        ({"more": STR}, "warning", False),
+        (None, "warning", False),
+    ]:
+        made = make_plan(Recipe(pool=pool), registry, rows=Declared(rows, schema))
+        (finding,) = find(made, "when-column")
+        assert (finding.level, made.signatures[0].columns_complete) == (level, complete)
+        plain = pool.model_copy(update={"assign": "all"})
+        (finding,) = find(make_plan(Recipe(pool=plain), registry, rows=Declared(rows, schema)), "render")
+        assert finding.level == level
+
+
 def test_a_column_that_is_declared_alone_is_there(registry):
     member = Member(name="a", backend="echo", task=EchoTask(), when="extra == 1")
     pool = PoolSpec(members=[member], policies=(), assign="routed")
@@ -155,12 +172,12 @@ def test_the_finding_stands_at_the_line_of_the_recipe(registry, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(
         "rows: rows.json\npool:\n  policies: []\n  members:\n"
-        "    - name: a\n      backend: echo\n      task: {use: echo, column: nope}\n"
+        "    - name: a\n      backend: echo\n      task:\n        use: echo\n        column: nope\n"
     )
     recipe, source = load_recipe(path)
     (finding,) = make_plan(recipe, registry, source).findings
-    assert (finding.rule, finding.key) == ("render", "task")
-    assert source.locate(("pool", "members", 0, finding.key)) == f"{path}:7"
+    assert (finding.rule, finding.key) == ("render", "task.column")
+    assert source.locate(("pool", "members", 0, *finding.key.split("."))) == f"{path}:9"
 
 
 class Templated(EchoTask):
@@ -287,7 +304,7 @@ def test_a_when_reads_columns_too(registry):
 
 
 def test_a_schema_that_names_all_columns_says_that_no_later_row_has_more(registry):
-    member = template("{{ other }}", when="another == 1")
+    member = template("{{ other }}", when="meta is defined or another == 1")
     recipe = Recipe(pool=PoolSpec(members=[member], policies=(), assign="routed"))
     found = []
     for schema in (META, None, {}):
@@ -306,3 +323,68 @@ def test_every_order_of_templated_members_gives_the_same_findings(registry):
         recipe = Recipe(pool=PoolSpec(members=order, policies=()))
         found.add(make_plan(recipe, registry, rows=Declared(MANY, META)).findings)
     assert len(found) == 1
+
+
+# With `assign: routed` a member is tried on the rows that its `when` admits
+
+
+def route(plan, *rows, **keys):
+    members = (echo("w", when="kind != 'list'"), typed("c", when="kind == 'list'", **keys))
+    return plan(*members, rows=list(rows), assign="routed")
+
+
+def echo(name, **keys):
+    return Member(name=name, backend="echo", **{"task": "echo", **keys})
+
+
+TEXT, ITEMS = {"kind": "text", "text": "x"}, {"kind": "list", "text": ["x"]}
+
+
+def test_a_member_is_tried_only_on_its_rows(plan):
+    assert route(plan, TEXT, ITEMS).findings == ()
+    assert route(plan, ITEMS, TEXT).findings == ()
+
+
+def test_a_member_without_rows_among_the_first_is_not_tried(plan):
+    assert route(plan, TEXT, TEXT).findings == ()
+    broken = echo("c", task={"use": "echo", "column": "nope"}, when="kind == 'list'")
+    assert plan(broken, rows=[TEXT], assign="routed").findings == ()
+
+
+def test_the_first_row_that_is_admitted_is_the_first_that_counts(plan):
+    (finding,) = route(plan, ITEMS, {"kind": "text", "text": 5}).findings
+    assert (finding.level, finding.rule) == ("error", "render")
+    assert finding.message == (
+        "w cannot make a prompt of row 2, the first that its `when` admits: the column 'text' must hold text, not int"
+    )
+
+
+def test_rows_that_are_not_admitted_are_not_counted(plan):
+    (finding,) = route(plan, ITEMS, TEXT, {"kind": "text", "text": 5}, ITEMS).findings
+    assert (finding.level, finding.rule) == ("warning", "render-some")
+    assert finding.message == (
+        "w cannot make a prompt of 1 of the 2 rows that its `when` admits among the first 4, "
+        "the first of them row 3: the column 'text' must hold text, not int"
+    )
+
+
+def test_the_types_are_those_of_the_rows_that_are_admitted(plan):
+    (finding,) = route(plan, TEXT, {"kind": "list", "text": "no list"}).findings
+    assert (finding.rule, finding.members) == ("input-type", ("c",))
+
+
+def test_the_places_inside_inputs_are_those_of_the_rows_that_are_admitted(registry):
+    rows = [{"kind": "text", "meta": {"a": "x"}}, {"kind": "list", "meta": {"b": "x"}}]
+    for admitted, found in [("list", []), ("text", ["input-field", "render"])]:
+        member = template("{{ meta.b }}", when=f"kind == '{admitted}'")
+        recipe = Recipe(pool=PoolSpec(members=[member], policies=(), assign="routed"))
+        made = make_plan(recipe, registry, rows=Declared(rows, None))
+        assert [finding.rule for finding in made.findings if finding.rule != "when-partial"] == found
+
+
+def test_a_when_that_cannot_be_evaluated_admits_nothing(plan):
+    assert route(plan, TEXT, ITEMS, {"text": 5}).findings == ()
+    assert [finding.rule for finding in plan(echo("a", when="kind == 1"), rows=[{"text": 5}, TEXT]).findings] == [
+        "render",
+        "when-unused",
+    ]

@@ -172,6 +172,13 @@ def test_tabs_that_indent_get_a_hint(loader, text):
     assert read_refusal(text).endswith("\n  tabs may not indent; use spaces")
 
 
+@pytest.mark.parametrize("text", ["a: {x: list[int]}\n", "a:\n  - b\nc: {x: map[str], y: 1}\n", "a: {x: y{z}}\n"])
+def test_a_type_without_quotes_gets_a_hint(loader, text):
+    assert read_refusal(text).endswith('\n  inside of braces quote what has brackets, as in {x: "list[int]"}')
+    assert read('a: {x: "list[int]"}') == {"a": {"x": "list[int]"}}
+    assert "\n" not in read_refusal("a: {x: y\nb: 1\n")
+
+
 def test_tabs_elsewhere_get_no_hint(loader):
     assert read("a: 'x\ty'\n") == {"a": "x\ty"}
     assert "tabs" not in read_refusal("a: [1\t, }\n")

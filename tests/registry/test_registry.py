@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -325,12 +327,12 @@ def test_requirements_are_checked_against_what_is_active(tmp_path, monkeypatch):
 WARNING = Finding("warning", "odd", "this is odd")
 
 
+def fail(error):
+    raise error
+
+
 def leave(code=0):
     raise SystemExit(code)
-
-
-def throw(error):
-    raise error
 
 
 def loop_for_ever():
@@ -377,7 +379,13 @@ def test_a_check_gets_the_plan():
         (lambda plan: 5, "TypeError: it returned int instead of findings"),
         (lambda plan: ["x"], "TypeError: it returned str instead of Finding"),
         (lambda plan: leave(0), "SystemExit: 0"),
-        (lambda plan: throw(GeneratorExit()), "GeneratorExit: "),
+        (lambda plan: False, "TypeError: it returned bool instead of findings"),
+        (lambda plan: 0, "TypeError: it returned int instead of findings"),
+        (lambda plan: "", "TypeError: it returned str instead of findings"),
+        (lambda plan: {}, "TypeError: it returned dict instead of findings"),
+        (lambda plan: [replace(WARNING, key=["x"])], "TypeError: the key of a finding is text, not ['x']"),
+        (lambda plan: fail(CancelledError("no")), "CancelledError: no"),
+        (lambda plan: fail(GeneratorExit()), "GeneratorExit: "),
     ],
 )
 def test_a_check_that_breaks_is_an_error_finding_and_the_others_still_speak(check, reason):

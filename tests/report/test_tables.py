@@ -10,6 +10,7 @@ from unicodedata import category
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, create_model
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -17,6 +18,8 @@ from pool_core.interfaces.values import Finding
 from pool_core.plan.build import make_plan
 from pool_core.plan.rows import MemoryRows
 from pool_core.recipe.models import Recipe
+from pool_core.recipe.yaml_source import Source
+from pool_core.report.annotations import write_annotations
 from pool_core.report.findings import print_findings, print_matrix
 from pool_core.report.lines import count, indent_rest
 from pool_core.report.summary import MemberSummary, RunSummary
@@ -183,20 +186,105 @@ def make_member_of(name, **fields):
     return {"name": name, "backend": ScriptedBackend(lambda _request: ""), "task": EchoTask(), **fields}
 
 
-def plan_pool(*members):
-    recipe = Recipe.model_validate({"pool": {"members": members, "policies": []}})
+def plan_pool(*members, policies=()):
+    recipe = Recipe.model_validate({"pool": {"members": members, "policies": policies}})
     return make_plan(recipe, make_registry(), rows=MemoryRows([{"text": "x"}], None))
 
 
 def make_plan_that_differs(level):
     plan = plan_pool(make_member_of("ann"), make_member_of("bob", outputs={"spoken": "said"}))
-    return replace(plan, findings=(Finding(level, "some-rule", "as the policies say"),))
+    return replace(plan, findings=(Finding(level, "output-names", "as the policies say"),))
 
 
 def test_a_field_that_is_missing_and_may_be_is_null():
     shown = show(print_matrix, make_plan_that_differs("warning"))
     assert shown.count("- null") == 2
     assert "✗" not in shown
+
+
+def test_an_error_about_something_else_marks_no_field():
+    plan = replace(make_plan_that_differs("error"), findings=(Finding("error", "input-missing", "", ("ann",), "said"),))
+    shown = show(print_matrix, plan)
+    assert shown.count("- null") == 2
+    assert "✗" not in shown
+
+
+class Part(BaseModel):
+    a: int
+
+
+class Whole(Part):
+    b: int | None = None
+
+
+def make_struct_member(name, model):
+    class Struct(EchoTask):
+        Output = create_model("Output", x=(model, ...))
+
+    return make_member_of(name, task=Struct())
+
+
+@pytest.mark.parametrize(
+    ("finding", "marks"),
+    [
+        (None, ["~", "~"]),
+        (Finding("error", "output-type", "", ("bob",), "x"), ["✗", "✗"]),
+        (Finding("warning", "output-type", "", ("bob",), "x"), ["~", "~"]),
+        (Finding("error", "output-type", "", ("bob",), "y"), ["~", "~"]),
+        (Finding("error", "contract-retyped", "", ("bob",), "x"), ["~", "✗"]),
+        (Finding("error", "input-missing", "", ("bob",), "x"), ["~", "~"]),
+    ],
+)
+def test_marks_are_those_of_the_verdict(finding, marks):
+    plan = plan_pool(make_struct_member("ann", Part), make_struct_member("bob", Whole))
+    shown = show(print_matrix, replace(plan, findings=() if finding is None else (finding,)))
+    (row,) = [line for line in shown.splitlines() if line.startswith("│ x ")]
+    assert [cell.split()[0] for cell in row.split("│")[2:4]] == marks
+
+
+def test_names_of_fields_act_on_nothing():
+    plan = plan_pool(make_member_of("ann", constant={"e\x1b[31m\x07": 1, "nl\nfake ✗ error\t": 2}))
+    for width in (30, 200):
+        shown = show(print_matrix, plan, width=width)
+        assert not any(character in shown for character in "\x1b\x07\t")
+        assert not any(line.startswith("fake") for line in shown.splitlines())
+        assert "e\\x1b[31m\\x07" in shown
+
+
+def test_many_members_and_fields_are_shown_in_part_the_ones_with_errors_first():
+    members = [make_member_of(f"m{number}", constant={f"f{number:02}": 1}) for number in range(60)]
+    error = Finding("error", "output-type", "", tuple(f"m{number}" for number in range(60))[-12:], "f59")
+    plan = replace(plan_pool(*members), findings=(error,))
+    shown = show(print_matrix, plan, width=10_000)
+    assert shown.endswith("and 10 members and 11 fields more; `pool check --json` has all\n")
+    rows = [line.split()[1] for line in shown.splitlines() if line.startswith("│")]
+    assert rows == [f"f{number:02}" for number in range(49)] + ["f59"]
+    head = next(line for line in shown.splitlines() if " m59 " in line)
+    assert head.split()[2:-1:2] == [f"m{number}" for number in [*range(38), *range(48, 60)]]
+    told = show(print_findings, plan, [replace(error, fix="drop: []")], width=10_000)
+    assert "m57 and 2 more:" in told
+    assert "pool.members[57] and 2 more" in told
+
+
+def test_of_many_findings_the_first_are_shown():
+    plan = plan_pool(make_member_of("ann"))
+    shown = show(print_findings, plan, [Finding("info", "a-rule", f"no. {number}") for number in range(120)])
+    assert shown.count("a-rule") == 100
+    assert shown.endswith("i info: no. 99  [a-rule]\nand 20 findings more; `pool check --json` has all\n")
+
+
+def test_a_finding_about_a_member_that_is_not_there_stands_at_the_pool():
+    source = Source(Path("recipe.yaml"), {("pool",): 2, ("pool", "members", 0): 5, ("pool", "members", 0, "task"): 6})
+    plan = replace(plan_pool(make_member_of("ann")), source=source)
+    findings = [
+        Finding("error", "a-rule", "no", ("nobody\x1b",), fix="x: 1"),
+        Finding("info", "a-rule", "no", ("ann",), key="task.template"),
+    ]
+    assert list(write_annotations(plan, findings)) == [
+        "::error file=recipe.yaml,line=2,title=a-rule::no%0Ax: 1",
+        "::notice file=recipe.yaml,line=6,title=a-rule::no",
+    ]
+    assert "write, in nobody\\x1b:" in show(print_findings, plan, findings)
 
 
 def test_a_field_that_members_give_differently_is_marked():

@@ -42,6 +42,15 @@ def test_rows_come_with_the_line_on_which_they_start(tmp_path):
     assert read(path) == [("line 2", {"a": "1", "b": "x\r\ny"}), ("line 5", {"a": 'say "hi"', "b": ""})]
 
 
+def test_the_header_declares_the_columns_all_of_them_text(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"\xef\xbb\xbfa,b\r\n1,2\r\n")
+    assert list(CsvReader(path, CsvReaderConfig()).read_schema().items()) == [("a", STR), ("b", STR)]
+    path.write_bytes(b"a,a\n")
+    with pytest.raises(RowsError, match="the header has the column 'a' twice"):
+        CsvReader(path, CsvReaderConfig()).read_schema()
+
+
 @pytest.mark.parametrize("name", ["rows.tsv", "ROWS.TSV", "rows.tsv.tmp1"])
 def test_tabs_stand_between_values_of_a_tsv_file(tmp_path, name):
     path = tmp_path / name

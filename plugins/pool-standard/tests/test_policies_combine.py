@@ -48,9 +48,11 @@ def describe(policy: Policy) -> list:
     return [(finding.source, finding.rule, finding.level) for finding in policy.judge(MEMBERS)]
 
 
-def test_any_of_passes_on_what_the_first_that_accepts_says():
-    policy = combine(AnyOf, p=Fixed("error", "info"), q=Fixed("warning"), r=Fixed())
-    assert describe(policy) == [("q", "rule-0", "warning")]
+def test_any_of_passes_on_what_the_quietest_that_accepts_says():
+    policy = combine(
+        AnyOf, o=Fixed("error"), p=Fixed("warning"), q=Fixed("info", "info"), r=Fixed("info"), s=Fixed("info")
+    )
+    assert describe(policy) == [("r", "rule-0", "info")]
     assert describe(combine(AnyOf, p=Fixed("error"), q=Fixed())) == []
 
 

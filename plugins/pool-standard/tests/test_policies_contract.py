@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from pool_core.interfaces.contract import write_contract
 from pool_core.interfaces.policy import MemberSignature, merge_schema
 from pool_core.interfaces.type_text import parse_type
+from pool_core.recipe.yaml_source import read_yaml
 
 
 class Text:
@@ -160,7 +162,7 @@ def test_a_contract_that_is_missing_is_refused(tmp_path):
 def test_a_contract_that_cannot_be_read_is_refused(tmp_path, content):
     path = tmp_path / "contract.yaml"
     path.mkdir() if content is None else path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"contract\.yaml cannot be read: .*; make it anew with `pool contract write"):
+    with pytest.raises(ValueError, match=r"contract\.yaml cannot be read: .*; correct it, or make it anew: pool"):
         Contract.build(ContractConfig(path=path), [])
 
 
@@ -169,13 +171,16 @@ def test_a_contract_that_cannot_be_read_is_refused(tmp_path, content):
     [
         (
             "a: ]",
-            r"contract\.yaml:1: this is no YAML: .*; correct it, or make it anew with `pool contract write RECIPE`",
+            r"contract\.yaml:1: this is no YAML: .*; correct it, or make it anew: pool contract write RECIPE --force$",
         ),
         ("contract: 1\nfields: &a {}\nx: *a\n", r"contract\.yaml:3: the alias .*; correct it, or make it anew"),
-        ("fields: {}", r"contract\.yaml: a contract has the keys .*; correct it, or make it anew with `pool contract"),
+        (
+            "fields: {}",
+            r"contract\.yaml:1: a contract has the keys .*; correct it, or make it anew: pool contract write RECIPE",
+        ),
         (
             "contract: 1\nfields: {x: strr}\n",
-            r"contract\.yaml: the type of 'x': 'strr' is no type.*; correct it, or make",
+            r"contract\.yaml:2: the type of 'x': 'strr' is no type.*; correct it, or make",
         ),
     ],
 )
@@ -202,3 +207,75 @@ def test_errors_say_exactly_that_not_every_value_fits(contract, pool):
     removed = {finding.field for finding in found if finding.rule == "contract-removed"}
     assert removed == contract.keys() - given_fields
     assert {finding.field for finding in found if finding.rule == "contract-added"} == given_fields - contract.keys()
+
+
+# inside of fields
+
+
+def cure(findings, *members):
+    """The members with what the findings propose."""
+    fixes = {}
+    for finding in findings:
+        data = read_yaml(finding.fix, Path("fix"))[0]
+        assert all(fixes.setdefault(name, data) == data for name in finding.members)
+    return [
+        replace(
+            member,
+            outputs={
+                **member.outputs,
+                **{name: parse_type(text) for name, text in fixes.get(member.name, {}).get("cast", {}).items()},
+            },
+        )
+        for member in members
+    ]
+
+
+def test_a_field_that_is_new_inside_of_a_field_is_told(judge):
+    (finding,) = judge('{x: "{a: int}?"}', make_member("a", x="{a: int, b: str}"), make_member("b", x="{a: int}"))
+    assert (finding.level, finding.rule, finding.members) == ("info", "contract-added", ("a", "b"))
+    assert finding.message == (
+        "contract.yaml has the field 'x' as {a: int}?; in 'a' and 'b' "
+        "(standard/text) there is more in it, {a: int, b: str?}?."
+    )
+
+
+def test_a_field_that_is_gone_inside_of_a_field_is_an_error_and_comes_back_as_null(judge):
+    members = make_member("a", x="{a: int}"), make_member("b", x="{a: int}")
+    found = judge('{x: "{a: int, b: str?}?"}', *members)
+    assert describe(found) == [("error", "contract-retyped", "x", ("a", "b"), 'cast: {x: "{a: int, b: str?}"}')]
+    assert judge('{x: "{a: int, b: str?}?"}', *cure(found, *members)) == []
+
+
+def test_one_member_may_lack_what_another_gives(judge):
+    assert (
+        judge('{x: "{a: int, b: str?}?"}', make_member("a", x="{a: int}"), make_member("b", x="{a: int, b: str}")) == []
+    )
+
+
+def test_only_the_member_that_does_not_fit_is_named(judge):
+    members = make_member("a", x="{a: int}"), make_member("b", x="{a: str, b: str}")
+    found = judge('{x: "{a: int, b: str?}?"}', *members)
+    assert [(finding.members, finding.fix) for finding in found] == [(("b",), 'cast: {x: "{a: int, b: str?}"}')]
+    assert judge('{x: "{a: int, b: str?}?"}', *cure(found, *members)) == []
+
+
+def test_any_inside_of_a_contract_is_anything(judge):
+    (finding,) = judge('{x: "list[any]?"}', make_member("a", x="list[int]"))
+    assert (finding.level, finding.rule) == ("info", "contract-narrowed")
+
+
+def test_members_that_fit_alone_and_not_together_are_both_to_blame(judge):
+    for contract, types in [
+        ("list[any]?", ("list[int]", "list[str]")),
+        ("{a: int}?", ("{a: int, z: int}", "{a: int, z: str}")),
+    ]:
+        members = [make_member(name, x=text) for name, text in zip("ab", types, strict=True)]
+        found = judge(f"{{x: {contract!r}}}", *members)
+        assert [finding.members for finding in found] == [("a", "b")]
+        assert judge(f"{{x: {contract!r}}}", *cure(found, *members)) == []
+
+
+def test_no_cast_is_proposed_that_no_value_survives(judge):
+    (finding,) = judge("{x: 'null'}", make_member("a", x="int"))
+    assert (finding.rule, finding.fix) == ("contract-retyped", "")
+    assert finding.hint.startswith("No adapter makes it null")

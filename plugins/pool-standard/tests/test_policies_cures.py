@@ -26,10 +26,11 @@ from pydantic import create_model
 
 from pool_core.errors import RecipeError
 from pool_core.interfaces.config import PluginConfig
+from pool_core.interfaces.model_types import read_model
 from pool_core.interfaces.policy import MemberSignature, NamedPolicy, Policy, PolicySpec, merge_schema
 from pool_core.interfaces.task import Task
 from pool_core.interfaces.type_text import parse_type
-from pool_core.interfaces.types import FieldType, read_model
+from pool_core.interfaces.types import FieldType
 from pool_core.interfaces.values import Finding, Prompt
 from pool_core.plan.adapt import adapt_member
 from pool_core.recipe.models import Member
@@ -518,7 +519,33 @@ def test_what_output_schema_accepts_has_a_type(pools):
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(1000, 10**9), policy=st.sampled_from(sorted(CURING)))
 def test_any_pool_is_cured(seed, policy):
-    cure(CURING[policy], draw_pool(seed), rounds=2)
+    cure(CURING[policy], draw_pool(seed))
+
+
+STRUCTS = st.sampled_from(
+    ["{a: int}", "{b: int}", "{b: str}", "{a: int, b: int}", "{a: str}?", "int", "list[{a: int}]"]
+)
+
+
+@given(
+    fields=st.lists(
+        st.dictionaries(st.sampled_from(["doc", "meta", "x"]), STRUCTS, min_size=1, max_size=2), min_size=2, max_size=4
+    ),
+    policy=st.sampled_from(sorted(CURING)),
+)
+def test_any_pool_of_structs_is_cured(fields, policy):
+    cure(CURING[policy], [part(name, **given) for name, given in zip("abcd", fields, strict=False)])
+
+
+def test_a_type_that_clashes_only_with_what_others_become_is_cast_as_well():
+    parts = [part("a", meta="{b: int}"), part("b", doc="{b: str}", extra=N), part("c", doc="{a: int}")]
+    fixes = {name: finding.fix for finding in list_errors(OPEN, parts) for name in finding.members}
+    assert fixes == {
+        "a": "outputs: {doc: meta}\ncast: {doc: str}",
+        "b": "drop: [extra]\ncast: {doc: str}",
+        "c": "cast: {doc: str}",
+    }
+    cure(OPEN, parts)
 
 
 # --- the contract

@@ -110,7 +110,10 @@ def test_a_mapping_that_is_wrong_is_undone():
 
 def test_the_finding_stands_where_the_recipe_names_the_column():
     member = replace(make_member("a", {"i": "no", "j": "j"}, ["x", "y"]), adapters={"inputs": {"i": "no"}})
-    assert [(finding.field, finding.key) for finding in POLICY.judge([member])] == [("no", "inputs"), ("j", "task")]
+    assert [(finding.field, finding.key) for finding in POLICY.judge([member])] == [
+        ("no", "inputs.i"),
+        ("j", "task"),
+    ]
 
 
 def test_several_missing_columns_have_one_fix_that_cures_all():

@@ -6,8 +6,9 @@ import csv
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from pydantic import Field, field_validator
 
@@ -70,6 +71,15 @@ class CsvReader(Reader[CsvReaderConfig]):
 
     Config = CsvReaderConfig
 
+    def read_schema(self) -> dict[str, FieldType]:
+        """The columns of the header, all of them text.
+
+        Raises:
+            RowsError: as `read` does, as far as the header tells.
+        """
+        with self._open() as file:
+            return dict.fromkeys(self._read_header(self._parse(self._refuse_undecodable(file))), FieldType("str"))
+
     def read(self) -> Iterator[tuple[str, Row]]:
         """Yield ``("line 12", row)``, with the line on which the record starts.
 
@@ -77,11 +87,7 @@ class CsvReader(Reader[CsvReaderConfig]):
             RowsError: the file cannot be read, a line is no valid CSV, has more or fewer values than
                 the header has columns, or the header has a column twice or without a name.
         """
-        with (
-            explain_os_errors(self.path),
-            # Bytes that are no text become half surrogate pairs here, so that `_refuse_undecodable` knows their line.
-            self.path.open(encoding=self.config.encoding, errors="surrogateescape", newline="") as file,
-        ):
+        with self._open() as file:
             records = self._parse(self._refuse_undecodable(file))
             header = self._read_header(records)
             for number, values in records:
@@ -90,6 +96,15 @@ class CsvReader(Reader[CsvReaderConfig]):
                     hint = "Put values that contain the delimiter or a line break in double quotes."
                     raise self._make_error(number, message, hint)
                 yield f"line {number}", dict(zip(header, values, strict=True))
+
+    @contextmanager
+    def _open(self) -> Iterator[TextIO]:
+        # Bytes that are no text become half surrogate pairs here, so that `_refuse_undecodable` knows their line.
+        with (
+            explain_os_errors(self.path),
+            self.path.open(encoding=self.config.encoding, errors="surrogateescape", newline="") as file,
+        ):
+            yield file
 
     def _read_header(self, records: Iterator[tuple[int, list[str]]]) -> list[str]:
         number, header = next(records, (1, []))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Self
+from typing import Self, get_args
 
 from pydantic import Field
 
 from pool_core.interfaces.config import PluginConfig
 from pool_core.interfaces.policy import MemberSignature, NamedPolicy, Policy, PolicySpec, check_findings
-from pool_core.interfaces.values import Finding
+from pool_core.interfaces.values import Finding, Level
 from pool_standard.policies.wording import list_names, sort_members
 
 __all__ = ["AllOf", "AnyOf", "CombinedConfig"]
@@ -51,14 +51,18 @@ class AnyOf(_Combined):
     """One of the policies accepts. Rule ``any-of``, and the rules of the policy that comes nearest."""
 
     def judge(self, members: Sequence[MemberSignature]) -> Iterable[Finding]:
-        """Return the findings of the policy with the fewest errors, the first of these, after an error of its own."""
+        """Return what the quietest policy that accepts says, the first of these.
+
+        Where none does: an error, and the findings of the policy with the fewest errors, the first of these.
+        """
         verdicts = self._judge_inner(members)
-        errors = [sum(finding.level == "error" for finding in findings) for findings in verdicts]
-        nearest = errors.index(min(errors))
-        if errors[nearest] == 0:
-            return verdicts[nearest]
+        counts = [[sum(one.level == level for one in found) for level in get_args(Level)] for found in verdicts]
+        errors, _, _ = min(counts)
+        if errors == 0:
+            return verdicts[counts.index(min(counts))]
+        nearest = [count[0] for count in counts].index(errors)
         names = [policy.name for policy in self._inner]
-        count = f"{errors[nearest]} error{'s' if errors[nearest] > 1 else ''}"
+        count = f"{errors} error{'s' if errors > 1 else ''}"
         refusal = Finding(
             level="error",
             rule="any-of",

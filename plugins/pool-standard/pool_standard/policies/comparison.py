@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TypeAlias
 
 from pool_core.interfaces.policy import MemberSignature
-from pool_core.interfaces.types import Conflict, FieldType, unify
+from pool_core.interfaces.types import Conflict, FieldType, holds_any, unify
 from pool_core.interfaces.values import Finding
 from pool_standard.policies.cures import fit_slots, list_conflicts, pair_names
 from pool_standard.policies.wiring import Cure, Wiring, group_by_cure
@@ -15,6 +16,9 @@ from pool_standard.policies.wording import describe_members, list_names, sort_me
 __all__ = ["Comparison"]
 
 Group: TypeAlias = list[Wiring]
+
+#: Types that a message shows.
+_MOST_TYPES = 10
 
 
 class Comparison:
@@ -31,8 +35,12 @@ class Comparison:
         self._groups = self._group_by_names()
         #: The members whose names count.
         self._usual = max(self._groups, key=lambda group: (len(group), group[-1].member.name), default=[])
+        #: Of each field, the types that it has once the names are aligned, and who gives each.
+        self._types: dict[str, dict[FieldType, Group]] = {}
         #: Fields whose types no adapters reconcile.
         self._hopeless: set[str] = set()
+        #: Of each field, the members whose adapters change its type.
+        self._fitted: dict[str, Group] = {}
 
     def _group_by_names(self) -> list[Group]:
         groups: dict[frozenset[str], Group] = {}
@@ -46,12 +54,12 @@ class Comparison:
         """Give every member the names that most give: renamed, dropped, or null."""
         if not self._usual:
             return
-        usual_types = {name: [w.member.outputs[name] for w in self._usual] for name in self._usual[0].member.outputs}
+        usual_types = {name: {w.member.outputs[name] for w in self._usual} for name in self._usual[0].member.outputs}
         for group in self._groups:
             for wiring in group if group is not self._usual else ():
                 self._align(wiring, usual_types)
 
-    def _align(self, wiring: Wiring, usual_types: dict[str, list[FieldType]]) -> None:
+    def _align(self, wiring: Wiring, usual_types: dict[str, set[FieldType]]) -> None:
         """Rename what fits, and note its type in ``usual_types``, so that renames fit each other."""
         extra = {name: slot for name, slot in wiring.slots.items() if name not in usual_types}
         if any(slot.kind == "unknown" for slot in extra.values()):
@@ -64,7 +72,7 @@ class Comparison:
         pairs = pair_names(extra, usual_types.keys() - wiring.slots.keys(), fits)
         wiring.rename(pairs)
         for new in pairs.values():
-            usual_types[new].append(wiring.slots[new].type)
+            usual_types[new].add(wiring.slots[new].type)
         for old in sorted(extra.keys() - pairs.keys()):
             wiring.remove(old)
         for name in sorted(usual_types.keys() - wiring.slots.keys()):
@@ -74,12 +82,17 @@ class Comparison:
         """Collect and cast until the types of every field unify, as far as adapters can."""
         for name in sorted({name for wiring in self._wirings for name in wiring.slots}):
             wirings = [wiring for wiring in self._wirings if name in wiring.slots]
+            types = self._types.setdefault(name, {})
+            for wiring in wirings:
+                types.setdefault(wiring.slots[name].type, []).append(wiring)
             slots = fit_slots([wiring.slots[name] for wiring in wirings], open_structs=self._open)
             if slots is None:
                 self._hopeless.add(name)
                 continue
             for wiring, slot in zip(wirings, slots, strict=True):
-                wiring.set_slot(name, slot)
+                if slot != wiring.slots[name]:
+                    wiring.set_slot(name, slot)
+                    self._fitted.setdefault(name, []).append(wiring)
 
     # --- what is wrong
 
@@ -117,33 +130,54 @@ class Comparison:
         )
 
     def report_types(self) -> Iterator[Finding]:
-        """For each field whose types do not unify, one finding for each fix of it."""
-        for field in sorted({name for wiring in self._wirings for name in wiring.member.outputs}):
-            by_type: dict[FieldType, Group] = {}
-            for wiring in self._wirings:
-                if field in wiring.member.outputs:
-                    by_type.setdefault(wiring.member.outputs[field], []).append(wiring)
-            conflicts = list_conflicts(by_type, field, open_structs=self._open)
-            if conflicts:
-                clashing = {type_ for one, two, _ in conflicts for type_ in (one, two)}
-                groups = {type_: wirings for type_, wirings in by_type.items() if type_ in clashing}
-                yield from self._report_types(field, groups, conflicts[0][2])
+        """For each field whose types do not unify, as they are or under aligned names, one finding for each fix."""
+        given: dict[str, dict[FieldType, Group]] = {}
+        for wiring in self._wirings:
+            for field, type_ in wiring.member.outputs.items():
+                given.setdefault(field, {}).setdefault(type_, []).append(wiring)
+        for field in sorted(given.keys() | self._types.keys()):
+            for types in (given.get(field, {}), self._types.get(field, {})):
+                if conflicts := list_conflicts(types, field, open_structs=self._open):
+                    clashing = {type_ for one, two, _ in conflicts for type_ in (one, two)}
+                    groups = {type_: wirings for type_, wirings in types.items() if type_ in clashing}
+                    yield from self._report_types(field, groups, conflicts[0][2])
+                    break
+            else:
+                yield from self._report_unknown(field, given.get(field, {}))
 
     def _report_types(self, field: str, groups: Mapping[FieldType, Group], conflict: Conflict) -> Iterator[Finding]:
-        wirings = [wiring for group in groups.values() for wiring in group]
-        changed = [wiring for wiring in wirings if field in wiring.changed and field not in self._hopeless]
+        clashing = [wiring for group in groups.values() for wiring in group]
+        fitted = self._fitted.get(field, [])
+        changed = [
+            wiring for wiring in self._wirings if wiring in fitted or (wiring in clashing and field in wiring.changed)
+        ]
         # Where no adapter cures it, all of them are named.
-        cures = group_by_cure(changed) if changed else {None: wirings}
+        cures = group_by_cure(changed) if changed and field not in self._hopeless else {None: clashing}
+        message = _say_types(field, groups, conflict)
         for cure, part in cures.items():
             names = _list_members(part)
             yield Finding(
                 level="error",
                 rule="output-type",
-                message=_say_types(field, groups, conflict),
+                message=message,
                 members=names,
                 field=field,
                 hint=cure.say(names) if cure else f"{_say_why_not(part, [field])} {_DECLARE.format(field)}",
                 fix=cure.fix if cure else "",
+                source=self._source,
+            )
+
+    def _report_unknown(self, field: str, types: Mapping[FieldType, Group]) -> Iterator[Finding]:
+        """Types that agree in what nobody knows prove nothing."""
+        wirings = [wiring for type_, group in types.items() if holds_any(type_) for wiring in group]
+        if len(wirings) > 1:
+            yield Finding(
+                level="info",
+                rule="output-unknown",
+                message=f"Of the output field {field!r} not all is known: {_list_types(types)}.",
+                members=_list_members(wirings),
+                field=field,
+                hint="What is any in several members may be of different types: declare a type, or cast the field.",
                 source=self._source,
             )
 
@@ -172,11 +206,16 @@ def _say_outputs(group: Group) -> str:
 
 
 def _say_types(field: str, groups: Mapping[FieldType, Group], conflict: Conflict) -> str:
-    types = "; ".join(f"{type_} in {_describe(group)}" for type_, group in groups.items())
     place = (
         f" They differ at {conflict.path!r}: {conflict.left} and {conflict.right}." if conflict.path != field else ""
     )
-    return f"The types of the output field {field!r} do not unify: {types}.{place}"
+    return f"The types of the output field {field!r} do not unify: {_list_types(groups)}.{place}"
+
+
+def _list_types(groups: Mapping[FieldType, Group]) -> str:
+    shown = [f"{type_} in {_describe(group)}" for type_, group in islice(groups.items(), _MOST_TYPES)]
+    more = len(groups) - len(shown)
+    return "; ".join([*shown, f"and {more} types more"] if more else shown)
 
 
 def _list_members(group: Group) -> tuple[str, ...]:

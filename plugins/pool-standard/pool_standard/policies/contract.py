@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Self
+from typing import Self, TypeAlias
 
 from pydantic import Field
 
 from pool_core.errors import RecipeError
 from pool_core.interfaces.config import PluginConfig, RecipePath
-from pool_core.interfaces.contract import Change, compare_schemas, read_contract
+from pool_core.interfaces.contract import Change, ContractError, compare_schemas, fits_contract, read_contract
 from pool_core.interfaces.policy import MemberSignature, NamedPolicy, Policy, merge_schema
-from pool_core.interfaces.types import FieldType, subsumes
+from pool_core.interfaces.types import ANY, NULL, Conflict, FieldType, subsumes, unify
 from pool_core.interfaces.values import Finding
 from pool_core.recipe.yaml_source import read_yaml
 from pool_standard.policies.cures import pair_names
@@ -20,6 +20,9 @@ from pool_standard.policies.wiring import Slot, Wiring, cast_slot, collect_slot,
 from pool_standard.policies.wording import describe_members, sort_members
 
 __all__ = ["Contract", "ContractConfig"]
+
+#: Whether values of the second type are right where the first, a contract's, is asked for.
+Fits: TypeAlias = Callable[[FieldType, FieldType], bool]
 
 _WRITE = "`pool contract write RECIPE`"
 
@@ -59,35 +62,34 @@ class Contract(Policy[ContractConfig]):
             return []
         wirings = [Wiring(member) for member in sort_members(members)]
         changes = list(compare_schemas(self.schema, merge_schema([wiring.member for wiring in wirings])))
-        removed = {change.field: _make_nullable(self.schema[change.field]) for change in changes if change.new is None}
+        removed = {change.field: self._want(change.field) for change in changes if change.new is None}
         for wiring in wirings:
             self._restore(wiring, removed)
-            for change in changes:
-                if change.kind == "retyped" and change.field in wiring.slots:
-                    _fit(wiring, change.field, _make_nullable(self.schema[change.field]))
-        return [finding for change in changes for finding in self._report(change, wirings)]
+        blamed = {
+            change.field: _fit([w for w in wirings if change.field in w.slots], change.field, self._want(change.field))
+            for change in changes
+            if change.kind == "retyped"
+        }
+        return [finding for change in changes for finding in self._report(change, blamed.get(change.field, wirings))]
+
+    def _want(self, field: str) -> FieldType:
+        return _make_nullable(self.schema[field])
 
     def _restore(self, wiring: Wiring, removed: Mapping[str, FieldType]) -> None:
         """Give the fields that are gone: another one that is surely meant, or null."""
         extra = {name: slot for name, slot in wiring.slots.items() if name not in self.schema}
         known = {name: slot for name, slot in extra.items() if slot.kind != "unknown"}
-        wiring.rename(pair_names(known, removed, lambda type_, name: _fits(removed[name], type_)))
+        wiring.rename(pair_names(known, removed, lambda type_, name: fits_contract(removed[name], type_)))
         for name in sorted(removed.keys() - wiring.slots.keys()):
             wiring.add_null(name)
 
     def _report(self, change: Change, wirings: Sequence[Wiring]) -> Iterator[Finding]:
-        match change.kind:
-            case "added" | "narrowed":
-                giving = [wiring for wiring in wirings if change.field in wiring.member.outputs]
-                yield self._make_finding(change, giving, "info", f"No reader breaks. {_WRITE} takes it up.")
-            case "removed":
-                yield from self._report_cures(change, wirings)
-            case _:
-                wanted = _make_nullable(self.schema[change.field])
-                outputs = ((wiring, wiring.member.outputs.get(change.field)) for wiring in wirings)
-                yield from self._report_cures(
-                    change, [wiring for wiring, type_ in outputs if type_ is not None and not _fits(wanted, type_)]
-                )
+        """What is said of a change; of a retyped field ``wirings`` are those that are to blame."""
+        if change.breaking:
+            yield from self._report_cures(change, wirings)
+        else:
+            giving = [wiring for wiring in wirings if change.field in wiring.member.outputs]
+            yield self._make_finding(change, giving, "info", f"No reader breaks. {_WRITE} takes it up.")
         if change.breaking and not self.schema[change.field].nullable:
             yield self._make_finding(
                 change,
@@ -136,18 +138,21 @@ class Contract(Policy[ContractConfig]):
 
 def _read_file(config: ContractConfig) -> dict[str, FieldType]:
     path = config.path
+    anew = f"correct it, or make it anew: {_WRITE[1:-1]} --force"
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ValueError(f"there is no contract {path}; make it with {_WRITE}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"the contract {path} cannot be read: {error}; make it anew with {_WRITE}") from error
+        raise ValueError(f"the contract {path} cannot be read: {error}; {anew}") from error
     try:
-        return read_contract(read_yaml(text, path)[0])
+        data, source = read_yaml(text, path)
     except RecipeError as error:
-        raise ValueError(f"{error.where}: {error.message}; correct it, or make it anew with {_WRITE}") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}; correct it, or make it anew with {_WRITE}") from error
+        raise ValueError(f"{error.where}: {error.message}; {anew}") from error
+    try:
+        return read_contract(data)
+    except ContractError as error:
+        raise ValueError(f"{source.locate(error.key)}: {error}; {anew}") from error
 
 
 def _make_nullable(type_: FieldType) -> FieldType:
@@ -155,30 +160,55 @@ def _make_nullable(type_: FieldType) -> FieldType:
     return replace(type_, nullable=True)
 
 
-def _fits(contract: FieldType, type_: FieldType) -> bool:
-    return subsumes(contract, type_, open_structs=True)
+def _fit(wirings: Sequence[Wiring], name: str, contract: FieldType) -> list[Wiring]:
+    """Collect or cast a field until what is merged fits ``contract``. Returns the members that are to blame.
+
+    First those whose values do not fit together with the contract's; where there is none, those that
+    lack part of it; at last all that are not exactly of its type.
+    """
+    blamed: list[Wiring] = []
+    for fits in (_blends, fits_contract, subsumes):
+        wrong = [wiring for wiring in wirings if not fits(contract, wiring.slots[name].type)]
+        blamed += [wiring for wiring in wrong if wiring not in blamed]
+        for wiring in wrong:
+            fitting = _convert(wiring.slots[name], contract, fits)
+            if fitting is None:
+                return blamed
+            wiring.set_slot(name, fitting)
+        if wrong and fits_contract(contract, _merge(wiring.slots[name].type for wiring in wirings)):
+            return blamed
+    return blamed
 
 
-def _fit(wiring: Wiring, name: str, contract: FieldType) -> None:
-    """Collect or cast a field to the type of the contract where its values do not fit it."""
-    slot = wiring.slots[name]
-    if _fits(contract, slot.type):
-        return
-    tried: tuple[Slot | None, ...] = (collect_slot(slot), cast_slot(slot, contract, _shape))
-    fitting = next((new for new in tried if new is not None and _fits(contract, new.type)), None)
-    if fitting is not None:
-        wiring.set_slot(name, fitting)
+def _blends(contract: FieldType, type_: FieldType) -> bool:
+    """Whether values of ``type_`` beside those of ``contract`` still fit it."""
+    merged = unify(contract, type_, open_structs=True)
+    return not isinstance(merged, Conflict) and fits_contract(contract, merged)
 
 
-def _shape(base: FieldType, wanted: FieldType) -> FieldType:
-    if _fits(wanted, base):
-        return base
-    return wanted if base.nullable or wanted.kind == "any" else replace(wanted, nullable=False)
+def _convert(slot: Slot, contract: FieldType, fits: Fits) -> Slot | None:
+    def shape(base: FieldType, wanted: FieldType) -> FieldType:
+        if fits(wanted, base):
+            return base
+        return wanted if base.nullable or wanted.kind == "any" else replace(wanted, nullable=False)
+
+    tried = (collect_slot(slot), cast_slot(slot, contract, shape))
+    return next((new for new in tried if new is not None and fits(contract, new.type)), None)
+
+
+def _merge(types: Iterable[FieldType]) -> FieldType:
+    merged: FieldType | Conflict = NULL
+    for type_ in types:
+        if not isinstance(merged, Conflict):
+            merged = unify(merged, type_, open_structs=True)
+    return ANY if isinstance(merged, Conflict) else merged
 
 
 def _say_change(change: Change, members: Sequence[MemberSignature], path: str) -> str:
     field, old, new = f"the field {change.field!r}", change.old, change.new
     match change.kind:
+        case "added" if old is not None:
+            return f"{path} has {field} as {old}; in {describe_members(members)} there is more in it, {new}."
         case "added":
             return f"{path} does not have {field} ({new}), which {_say_who(members)}."
         case "narrowed":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, islice
 from typing import TypeAlias
 
 from pool_core.interfaces.types import ANY, NULL, Conflict, FieldType, unify
@@ -13,6 +13,8 @@ from pool_standard.policies.wiring import Slot, cast_slot, collect_slot
 __all__ = ["fit_slots", "list_conflicts", "pair_names"]
 
 _STR = FieldType("str")
+#: Conflicts of one field that are looked for: a thousand types have half a million of them.
+_MOST_CONFLICTS = 1000
 _NUMBERS = ("int", "float")
 #: The classes of scalars that unify, the one that wins a tie first.
 _SCALARS = (("str", "literal"), _NUMBERS, ("bool",))
@@ -49,9 +51,13 @@ def pair_names(
 def list_conflicts(
     types: Iterable[FieldType], path: str = "", *, open_structs: bool = False
 ) -> list[tuple[FieldType, FieldType, Conflict]]:
-    """Every two of ``types`` that do not unify, and where they differ. None: all unify."""
+    """Every two of ``types`` that do not unify, of many the first, and where they differ. None: all unify."""
+    types = list(types)
+    if _merge(types, open_structs=open_structs) is not None:
+        return []
     found = ((one, two, unify(one, two, path, open_structs=open_structs)) for one, two in combinations(types, 2))
-    return [(one, two, result) for one, two, result in found if isinstance(result, Conflict)]
+    conflicts = ((one, two, result) for one, two, result in found if isinstance(result, Conflict))
+    return list(islice(conflicts, _MOST_CONFLICTS))
 
 
 def fit_slots(slots: Sequence[Slot], *, open_structs: bool) -> list[Slot] | None:
@@ -76,7 +82,7 @@ def fit_slots(slots: Sequence[Slot], *, open_structs: bool) -> list[Slot] | None
 
 
 def _agree(slots: Iterable[Slot], *, open_structs: bool) -> bool:
-    return not list_conflicts({slot.type for slot in slots}, open_structs=open_structs)
+    return _merge(dict.fromkeys(slot.type for slot in slots), open_structs=open_structs) is not None
 
 
 def _find_base(slot: Slot) -> FieldType:

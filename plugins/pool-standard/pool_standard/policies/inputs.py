@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from pool_core.interfaces.config import PluginConfig
 from pool_core.interfaces.policy import MemberSignature, Policy
 from pool_core.interfaces.values import Finding
-from pool_standard.policies.wording import describe_members, list_names, sort_members, write_fix
+from pool_core.interfaces.yaml_text import write_fix
+from pool_standard.policies.wording import describe_members, list_names, sort_members
 
 __all__ = ["Inputs"]
 
@@ -55,7 +56,7 @@ def _judge_member(member: MemberSignature) -> Iterable[Finding]:
             hint=_write_hint(name, found),
             fix=fix if found is not None else "",
             source="inputs",
-            key="inputs" if name in member.adapters.get("inputs", {}) else "task",
+            key=f"inputs.{name}" if name in member.adapters.get("inputs", {}) else "task",
         )
 
 
@@ -97,9 +98,7 @@ def _say_columns(columns: Iterable[str]) -> str:
     names = sorted(columns)
     if not names:
         return "have no columns"
-    more = len(names) - _LISTED_COLUMNS
-    listed = list_names(names) if more <= 0 else f"{', '.join(map(repr, names[:_LISTED_COLUMNS]))} and {more} more"
-    return f"only have {listed}"
+    return f"only have {list_names(names, _LISTED_COLUMNS)}"
 
 
 def _write_hint(name: str, found: str | None) -> str:

@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeAlias
 from pool_core.interfaces.cast import can_cast, cast_value
 from pool_core.interfaces.policy import MemberSignature
 from pool_core.interfaces.types import NULL, FieldType, infer_type
-from pool_standard.policies.wording import join_words, list_names, write_fix
+from pool_core.interfaces.yaml_text import write_fix
+from pool_standard.policies.wording import join_words, list_names
 
 __all__ = ["Cure", "Slot", "Wiring", "cast_slot", "collect_slot", "group_by_cure"]
 
