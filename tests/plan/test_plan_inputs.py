@@ -7,12 +7,13 @@ from itertools import permutations
 
 import pytest
 
+from pool_core.errors import TemplateError
 from pool_core.interfaces.types import FieldType, infer_type
 from pool_core.interfaces.values import Finding
 from pool_core.plan.build import make_plan
 from pool_core.recipe.load import load_recipe
 from pool_core.recipe.models import Member, PoolSpec, Recipe
-from pool_core.testing.scripted import EchoTask
+from pool_core.testing.scripted import EchoConfig, EchoTask
 
 STR, INT, LIST = FieldType("str"), FieldType("int"), FieldType("list", items=FieldType("str"))
 
@@ -174,6 +175,31 @@ def test_the_finding_stands_at_the_line_of_the_recipe(registry, tmp_path):
     (finding,) = make_plan(recipe, registry, source).findings
     assert (finding.rule, finding.key) == ("render", "task.column")
     assert source.locate(("pool", "members", 0, *finding.key.split("."))) == f"{path}:9"
+
+
+@pytest.mark.parametrize(
+    ("task", "keys", "row", "key"),
+    [
+        ({}, {}, {"text": 5}, "task"),
+        ({"where": "fail_on, line 2"}, {}, {"text": "x"}, "task.fail_on"),
+        ({"where": "elsewhere"}, {}, {"text": "x"}, "task"),
+        ({"column": "sauce"}, {}, {"text": "x"}, "task.column"),
+        ({"column": "sauce", "suffix": "no sauce"}, {}, {"text": "x"}, "task"),
+        ({"column": "sauce"}, {"inputs": {"sauce": "dip"}}, {"text": "x"}, "inputs.sauce"),
+    ],
+)
+def test_the_line_is_that_of_the_option_that_failed(plan, task, keys, row, key):
+    where = task.pop("where", "")
+
+    class Failing(EchoTask):
+        def render(self, row):
+            if where:
+                raise TemplateError("no", where=where)
+            return super().render(row)
+
+    member = Member(name="a", backend="echo", task=Failing(EchoConfig(**task)), **keys)
+    (finding,) = plan(member, rows=[row]).findings
+    assert (finding.rule, finding.key) == ("render", key)
 
 
 # With `assign: routed` a member is tried on the rows that its `when` admits
