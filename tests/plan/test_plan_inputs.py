@@ -9,6 +9,7 @@ from itertools import permutations
 
 import pytest
 
+from pool_core.errors import TemplateError
 from pool_core.interfaces.type_text import parse_type
 from pool_core.interfaces.types import FieldType, infer_type
 from pool_core.interfaces.values import Finding, Prompt
@@ -16,7 +17,7 @@ from pool_core.plan.build import make_plan
 from pool_core.recipe.load import load_recipe
 from pool_core.recipe.models import Member, PoolSpec, Recipe
 from pool_core.templates import Template
-from pool_core.testing.scripted import EchoTask
+from pool_core.testing.scripted import EchoConfig, EchoTask
 
 STR, INT, LIST = FieldType("str"), FieldType("int"), FieldType("list", items=FieldType("str"))
 
@@ -323,6 +324,31 @@ def test_every_order_of_templated_members_gives_the_same_findings(registry):
         recipe = Recipe(pool=PoolSpec(members=order, policies=()))
         found.add(make_plan(recipe, registry, rows=Declared(MANY, META)).findings)
     assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "keys", "row", "key"),
+    [
+        ({}, {}, {"text": 5}, "task"),
+        ({"where": "fail_on, line 2"}, {}, {"text": "x"}, "task.fail_on"),
+        ({"where": "elsewhere"}, {}, {"text": "x"}, "task"),
+        ({"column": "sauce"}, {}, {"text": "x"}, "task.column"),
+        ({"column": "sauce", "suffix": "no sauce"}, {}, {"text": "x"}, "task"),
+        ({"column": "sauce"}, {"inputs": {"sauce": "dip"}}, {"text": "x"}, "inputs.sauce"),
+    ],
+)
+def test_the_line_is_that_of_the_option_that_failed(plan, task, keys, row, key):
+    where = task.pop("where", "")
+
+    class Failing(EchoTask):
+        def render(self, row):
+            if where:
+                raise TemplateError("no", where=where)
+            return super().render(row)
+
+    member = Member(name="a", backend="echo", task=Failing(EchoConfig(**task)), **keys)
+    (finding,) = plan(member, rows=[row]).findings
+    assert (finding.rule, finding.key) == ("render", key)
 
 
 # With `assign: routed` a member is tried on the rows that its `when` admits

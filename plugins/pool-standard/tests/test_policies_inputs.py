@@ -170,3 +170,9 @@ def test_hostile_names_are_quoted(column):
     assert finding.message.isprintable()
     assert finding.hint.isprintable()
     assert yaml.safe_load(finding.fix) == {"inputs": {"x": column}}
+
+
+def test_the_line_is_that_of_the_adapter_or_the_task():
+    plain = make_member("m", {"x": "x"}, ["b"])
+    mapped = replace(plain, inputs={"x": "a"}, adapters={"inputs": {"x": "a"}})
+    assert [finding.key for member in (plain, mapped) for finding in POLICY.judge([member])] == ["task", "inputs.x"]
