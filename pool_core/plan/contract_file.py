@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pool_core.errors import RecipeError, StoreError, UsageError
+from pool_core.errors import IncompatibleError, RecipeError, StoreError, UsageError
 from pool_core.interfaces.contract import ContractError, read_contract, write_contract
 from pool_core.interfaces.policy import expand_combination
 from pool_core.interfaces.types import FieldType
@@ -71,10 +71,12 @@ def save_contract(plan: Plan, path: Path) -> None:
     """Write the plan's merged schema as the contract at ``path``.
 
     Raises:
+        IncompatibleError: there is none: the members' types of a field conflict.
         UsageError: the file is the recipe, its rows or its output, or no contract can hold the schema.
         StoreError: the file cannot be written.
     """
     _refuse_others(plan, path)
+    _refuse_conflicts(plan, path)
     text = write_contract(plan.schema)
     try:
         read_contract(read_yaml(text, path)[0])
@@ -85,6 +87,17 @@ def save_contract(plan: Plan, path: Path) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"the contract cannot be written: {error.strerror or error}", where=str(path)) from error
+
+
+def _refuse_conflicts(plan: Plan, path: Path) -> None:
+    for name, merged in plan.schema.items():
+        given = [signature.outputs[name].kind for signature in plan.signatures if name in signature.outputs]
+        if merged.kind == "any" and "any" not in given:
+            raise IncompatibleError(
+                f"the members' types of the output field {name!r} do not unify, so there is none to write down",
+                where=str(path),
+                hint="`pool check` shows the types, and what to write to make them fit",
+            )
 
 
 def _refuse_others(plan: Plan, path: Path) -> None:

@@ -57,6 +57,23 @@ def test_another_file_can_be_named(pool, scored, tmp_path):
     assert not (tmp_path / "contract.yaml").exists()
 
 
+def test_types_that_conflict_make_no_contract(pool, recipe, tmp_path):
+    recipe.write_text(recipe.read_text() + "      drop: [said]\n      constant: {said: 1}\n")
+    done = pool("contract", "write", recipe)
+    assert (done.code, done.out) == (4, "")
+    assert done.err == (
+        f"error: {tmp_path / 'contract.yaml'}: the members' types of the output field 'said' do not unify, "
+        "so there is none to write down\n"
+        "  `pool check` shows the types, and what to write to make them fit\n"
+    )
+    assert not (tmp_path / "contract.yaml").exists()
+
+
+def test_a_type_that_nothing_is_known_of_is_written(pool, recipe, tmp_path):
+    recipe.write_text(recipe.read_text() + "      constant: {extra: {}}\n      cast: {said: any}\n")
+    assert pool("contract", "write", recipe).code == 0
+
+
 def test_the_file_that_the_policy_names_is_written_and_need_not_be_there(pool, recipe, tmp_path):
     name_contract(recipe, "readers.yaml")
     assert pool("contract", "write", recipe).code == 0
