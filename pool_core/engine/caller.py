@@ -119,6 +119,7 @@ class Caller:
             end, usage = End.ANSWERED, read_usage(answer)
         except BackendError as raised:
             error, end = raised, _ENDS.get(raised.cause, End.FAILED)
+            step = self._judge_failure(cell, error, loop.time(), probe=probe)
         finally:
             self._work.progress.in_flight -= 1
             self._quota.release(place, end, usage)
@@ -126,9 +127,10 @@ class Caller:
                 self._breaker.note_neutral(probe=probe)
             maybe_billed = end is End.CANCELLED if error is None else error.maybe_billed
             self._settle(reservation, body, usage, maybe_billed=maybe_billed)
-        now = loop.time()
         if error is not None:
-            return await self._judge_failure(cell, error, sent, now, probe=probe)
+            refused = error.cause is Cause.AUTH and not error.stops_member
+            return Step(Next.AGAIN) if refused and await self._has_new_key(cell, sent) else step
+        now = loop.time()
         self._note_answer(cell, now - sent)
         try:
             ended = await self._work.read_reply(cell, answer, latency=now - sent, seconds=now - cell.started)
@@ -213,15 +215,20 @@ class Caller:
         if self._hedging is not None:
             self._hedging.note_latency(latency)
 
-    async def _judge_failure(self, cell: Cell, error: BackendError, sent: float, now: float, *, probe: bool) -> Step:
+    def _judge_failure(self, cell: Cell, error: BackendError, now: float, *, probe: bool) -> Step:
+        """What becomes of ``cell``. Pauses the quota before the place is free, which the next call would take."""
         self._note_failure(error.cause, probe=probe)
         cell.failures += error.cause is not Cause.RATE_LIMIT
         cell.billed += error.maybe_billed
         if reason := self._health.note_failure(error, cell.failures, self._breaker.failed_probes, now):
             return Step(Next.FAIL, error=error, stop=reason)
-        if error.cause is Cause.AUTH and not error.stops_member and await self._has_new_key(cell, sent):
-            return Step(Next.AGAIN)
-        return choose_step(cell, error, self._limits, self._random, now, probe=probe)
+        step = choose_step(cell, error, self._limits, self._random, now, probe=probe)
+        named = error.retry_after if error.cause is Cause.RATE_LIMIT else None
+        if step.next is Next.WAIT:
+            self._quota.pause(step.seconds)
+        elif named is not None and 0 < named <= self._limits.max_wait:
+            self._quota.pause(named)  # the cell gives up; the others heed the server all the same
+        return step
 
     def _note_failure(self, cause: Cause, *, probe: bool) -> None:
         if cause in TROUBLES:

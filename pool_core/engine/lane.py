@@ -156,7 +156,6 @@ class Lane:
         elif step.next is Next.RETRY:
             self._waiting.retry(cell, step.seconds)
         elif step.next is Next.WAIT:
-            self._quota.pause(step.seconds)
             self._waiting.delay(cell, step.seconds)
         elif step.next is Next.PROBE:
             self._waiting.put_last(cell)

@@ -25,7 +25,7 @@ class Next(Enum):
     AGAIN = auto()  #: it is asked next
     PROBE = auto()  #: it is asked again when its turn comes; the breaker says when that is
     RETRY = auto()  #: it is asked again after a wait, if the retry budget allows it
-    WAIT = auto()  #: it is asked again after a wait, which its whole quota shares
+    WAIT = auto()  #: it is asked again after a wait, for which its whole quota is paused
     FAIL = auto()  #: it has failed, or its member's fallback takes it over
 
 

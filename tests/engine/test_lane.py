@@ -158,6 +158,16 @@ def test_a_rate_limit_pauses_the_quota_and_uses_up_no_attempts(make_member, run_
     assert all(11 <= pause <= 12.1 for pause in pauses)
 
 
+@pytest.mark.parametrize("limits", [{}, {"max_wait": 15.0}, {"deadline": 12.0}])
+def test_nothing_is_sent_within_a_wait_that_the_server_names(limits, make_member, run_members):
+    """Neither by those who waited for the place of the call that was refused, nor where its cell gives up."""
+    script = Failing({"row 0": fail(Cause.RATE_LIMIT, 4, retry_after=10.0)}, seconds=1)
+    run_members([make_member(name, script, quota="shared", concurrency=2, **limits) for name in "ab"], 20)
+    times = sorted(time for times in script.asked.values() for time in times)
+    for refused in (at + 1 for at in script.asked["row 0"][:4]):
+        assert not [time for time in times if refused <= time < refused + 10]
+
+
 def test_a_cell_waits_for_rate_limits_no_longer_than_max_wait(make_member, run_members, read_run):
     script = Failing({"row 0": fail(Cause.RATE_LIMIT, 99, retry_after=40.0)})
     summary = run_members([make_member("a", script, max_wait=100)], 2)
