@@ -10,7 +10,7 @@ from random import Random
 
 from pool_core.interfaces.values import Cause
 
-__all__ = ["ACTIONS", "FALLS_BACK", "TROUBLES", "Action", "RetryBudget", "compute_backoff"]
+__all__ = ["ACTIONS", "FALLS_BACK", "SHORT_SECONDS", "TROUBLES", "Action", "RetryBudget", "compute_backoff"]
 
 
 class Action(StrEnum):

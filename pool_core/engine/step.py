@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from random import Random
 
-from pool_core.engine.retry import ACTIONS, Action, compute_backoff
+from pool_core.engine.retry import ACTIONS, SHORT_SECONDS, Action, compute_backoff
 from pool_core.engine.work import Cell
 from pool_core.errors import BackendError
 from pool_core.recipe.models import Limits
@@ -53,31 +53,39 @@ def choose_step(cell: Cell, error: BackendError, limits: Limits, random: Random,
     action = Action.STOP_MEMBER if error.stops_member else ACTIONS[error.cause]
     if action is Action.STOP_MEMBER:
         return Step(Next.FAIL, error=error, stop=str(error))
+    if action in (Action.RETRY, Action.WAIT) and (refused := _refuse_named_wait(error, limits)) is not None:
+        return refused
     if action is Action.RETRY and cell.billed < MOST_BILLED and cell.failures < limits.attempts:
         seconds = 0.0 if probe else compute_backoff(max(1, cell.failures), error.retry_after, random)
-        refused = _refuse_named_wait(error, seconds, limits) or _refuse_late(cell, error, now + seconds, limits)
+        refused = _refuse_late(cell, error, now + seconds, limits)
         return refused or Step(Next.PROBE if probe else Next.RETRY, seconds)
     if action is Action.WAIT:
         cell.waits += 1
         seconds = compute_backoff(cell.waits, error.retry_after, random)
-        refused = _refuse_named_wait(error, seconds, limits) or _refuse_late(cell, error, now + seconds, limits)
-        if refused is None and cell.waited + seconds > limits.max_wait:
-            text = f"it would have waited {cell.waited + seconds:.0f} s, more than "
+        cell.waited += _count_waiting(error, seconds)
+        refused = _refuse_late(cell, error, now + seconds, limits)
+        if refused is None and cell.waited > limits.max_wait:
+            text = f"it would have waited {cell.waited:.3g} s, more than "
             refused = Step(Next.FAIL, error=_extend(error, f"{text}`limits: {{max_wait: {limits.max_wait:g}}}`"))
-        cell.waited += seconds
         return refused or Step(Next.WAIT, seconds)
     return Step(Next.FAIL, error=error)
 
 
-def _refuse_named_wait(error: BackendError, seconds: float, limits: Limits) -> Step | None:
+def _count_waiting(error: BackendError, seconds: float) -> float:
+    """What of a wait counts as asked for: all of it, but for the jitter on top of a wait that the server names."""
+    named = error.retry_after
+    return seconds if named is None or not named >= SHORT_SECONDS else named
+
+
+def _refuse_named_wait(error: BackendError, limits: Limits) -> Step | None:
     """A server that asks for more patience than the recipe has stops the member: others would be told the same."""
-    if error.retry_after is None or seconds <= limits.max_wait:
+    if error.retry_after is None or not error.retry_after > limits.max_wait:
         return None
     text = (
         f"it asks to wait {describe_duration(error.retry_after)}, more than `limits: {{max_wait: {limits.max_wait:g}}}`"
     )
     refused = _extend(error, f"{text}; what is left can be asked then, by the same command")
-    return Step(Next.FAIL, seconds, refused, stop=str(refused))
+    return Step(Next.FAIL, error=refused, stop=str(refused))
 
 
 def _refuse_late(cell: Cell, error: BackendError, then: float, limits: Limits) -> Step | None:

@@ -212,6 +212,27 @@ def test_a_wait_that_no_server_names_may_be_longer_than_max_wait(make_member, ru
     assert run_members([make_member("a", script, max_wait=0)], 1).status == "complete"
 
 
+@pytest.mark.parametrize("retry_after", [0.0, 0.5, 5.0])
+@pytest.mark.parametrize("cause", [Cause.RATE_LIMIT, Cause.OVERLOADED])
+def test_a_server_that_asks_for_no_more_than_max_wait_stops_nobody(
+    cause, retry_after, make_member, run_members, read_run
+):
+    """What a call waits on top, of its own accord, is not what the server asks for."""
+    script = Failing({f"row {number}": fail(cause, 1, retry_after=retry_after) for number in range(20)})
+    member = make_member("a", script, concurrency=1, max_wait=max(5.0, retry_after))
+    assert run_members([member], 20).status == "complete"
+    script = Failing({"row 0": fail(Cause.RATE_LIMIT, 99, retry_after=retry_after)})
+    (member,) = run_members([make_member("a", script, max_wait=5)], 2, run_dir="long").members
+    assert (member.stopped, member.ok, member.failed) == ("", 1, {"rate_limit": 1})
+
+
+def test_the_last_attempt_is_told_to_wait_for_long_like_any_other(make_member, run_members):
+    script = Failing({"row 0": fail(Cause.OVERLOADED, 1, retry_after=86_400.0)})
+    (member,) = run_members([make_member("a", script, concurrency=1, attempts=1)], 5).members
+    assert member.stopped.startswith("failed with overloaded; it asks to wait 24 h")
+    assert (member.requests, member.pending) == (1, 4)
+
+
 @pytest.mark.parametrize("retry_after", [0, -30, math.nan, 0.001])
 def test_a_rate_limit_that_says_at_once_is_not_asked_without_end(retry_after, make_member, run_members, read_run):
     script = Failing({"row 0": fail(Cause.RATE_LIMIT, 100_000, retry_after=retry_after)})
