@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,12 +17,15 @@ from pool_core.plan.cells import collect_sampling, compute_key, make_prompt, rea
 from pool_core.plan.model import PlannedMember
 from pool_core.store.records import CellRecord, KnownCell, NewAnswer, StoredRow
 from pool_core.store.schema import pack_cell
+from pool_core.store.settled import count_settled
 from pool_core.store.store import Store
 
 __all__ = ["Cell", "WorkList"]
 
 #: Rows that a lane reads at a time. Its memory is bounded by this and by what is in flight.
 PAGE_ROWS = 256
+#: Cells of a member from which on it is worth to ask first whether all of them are done.
+MANY_CELLS = 10_000
 #: A count of tokens stays below this: SQLite holds no larger whole number.
 MOST_TOKENS = 1 << 63
 
@@ -79,6 +82,21 @@ class WorkList:
         self._position = -1
         self._ended = False
         self._pending: deque[Cell] = deque()
+        if progress.total >= MANY_CELLS and basis is not None:
+            self._settle_all([basis])
+
+    def _settle_all(self, bases: Collection[int]) -> None:
+        """Count all cells at once where none is left to do: reading a million to find that takes a minute."""
+        settled = count_settled(self._store, self._key, bases)
+        if settled is None:
+            return
+        self._ended = True
+        self.progress.reused += settled.total()
+        for (status, cause), count in settled.items():
+            if status == "ok":
+                self.progress.ok += count
+            else:
+                self.progress.failed[cause] += count
 
     @property
     def ended(self) -> bool:
