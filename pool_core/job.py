@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pool_core
 from pool_core.data.export import export_run
@@ -102,6 +102,8 @@ async def run_plan(
             plan, store, keys, watchdog, notify=notify if registry.implements("pool_cell_finished") else None
         )
         _keep_run_info(store, plan, engine, keys)
+        written = store.get_meta("written")
+        store.set_meta("written", None)  # whatever becomes of this run: what was written may be outdated by it
         notify("pool_run_started", RunStarted(run_dir, [member.name for member in plan.members], counted.rows))
         try:
             async with watch(engine) if watch is not None else nullcontext():
@@ -112,7 +114,7 @@ async def run_plan(
         failure: Exception | None = None
         try:
             if wanted is not None:
-                path = export(store, registry, wanted, plan.folder)[0]
+                path = _export_changes(store, registry, wanted, plan, written if counted.unchanged else None)
         except Exception as error:  # noqa: BLE001 - raised below, when the end of the run is told
             failure = error
             notes.append(f"the output was not written: {error.message if isinstance(error, PoolError) else error}")
@@ -199,6 +201,31 @@ def export(store: Store, registry: Registry, output: Output, folder: Path) -> tu
     writer, config = Resolver(registry, None).resolve_writer(output)
     path = folder / output.path
     return path, export_run(store, info, path, writer, config, output.layout, raw=output.raw)
+
+
+def _export_changes(store: Store, registry: Registry, output: Output, plan: Plan, written: Any) -> Path:
+    """Write the merged file, unless it is there as ``written`` says and nothing was stored since."""
+    path = plan.folder / output.path
+    basis = {
+        "pool_core": pool_core.__version__,
+        "plugins": list(plan.provenance),
+        "output": {**output.model_dump(mode="json"), "path": str(path.resolve())},
+        "run": store.get_meta("run"),
+    }
+    stored = store.writer.taken or store.damaged
+    if stored or written is None or written != {**basis, "stamp": _read_stamp(path)}:
+        export(store, registry, output, plan.folder)
+    store.set_meta("written", {**basis, "stamp": _read_stamp(path)})
+    return path
+
+
+def _read_stamp(path: Path) -> list[int] | None:
+    """Another where the file is another; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns, found.st_ino]
 
 
 def _refuse_own_files(path: Path, run_dir: Path) -> None:

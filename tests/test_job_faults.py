@@ -19,6 +19,8 @@ from pool_core.job import run_plan
 from pool_core.plan.build import make_plan
 from pool_core.recipe.load import load_recipe
 from pool_core.registry import Registry
+from pool_core.registry.loading import load_plugin
+from pool_core.registry.records import Record
 from pool_core.store.store import Store
 from pool_core.testing.scripted import EchoTask, ScriptedBackend, make_registry
 from pool_core.testing.scripted_plugin import JsonReader, ScriptedPlugin
@@ -154,3 +156,89 @@ def test_an_input_that_changes_while_it_is_read_is_refused_and_nothing_is_kept_o
     )
     with Store.read(tmp_path / "run") as store:
         assert [row.row_id for row in store.read_rows()] == ["p", "q", "r"]
+
+
+# The output is written where something has changed
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Runs a recipe of an installed plugin; returns whether its output was written."""
+    output = tmp_path / "out.json"
+
+    def run_job(*, rows=ROWS, layout="nested", suffix="", version="1.0", export=True):
+        text = json.dumps(rows)
+        if not (tmp_path / "rows.json").exists() or (tmp_path / "rows.json").read_text() != text:
+            (tmp_path / "rows.json").write_text(text)
+        (tmp_path / "recipe.yaml").write_text(
+            f"rows: {{path: rows.json, id: id}}\noutput: {{path: out.json, layout: {layout}}}\n"
+            f"pool: {{policies: [], members: [{{name: a, backend: echo, task: {{use: echo, suffix: '{suffix}'}}}}]}}\n"
+        )
+        registry = Registry()
+        record = Record("scripted", "scripted", "pool-scripted", version, 1)
+        registry._plugins.append(load_plugin(registry._manager, record, ScriptedPlugin()))
+        before = output.stat().st_ino if output.exists() else None
+        plan = make_plan(*_load(tmp_path / "recipe.yaml", registry))
+        summary = asyncio.run(run_plan(plan, registry, tmp_path / "run", output=export))
+        assert summary.output == (output if export else None)
+        return output.exists() and output.stat().st_ino != before
+
+    return run_job
+
+
+def test_an_output_that_is_there_as_it_should_be_is_left_alone(write):
+    assert [write() for _ in range(4)] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": ROWS[:2]},
+        {"rows": ROWS[::-1]},
+        {"rows": [*ROWS, {"id": "s", "text": "new"}]},
+        {"rows": [*ROWS[:2], {"id": "r", "text": "edited"}]},
+        {"layout": "columns"},
+        {"suffix": "!"},
+        {"version": "1.1"},
+    ],
+)
+def test_an_output_is_written_again_when_anything_has_changed(write, change):
+    write()
+    assert [write(**change), write(**change), write()] == [True, False, True]
+
+
+def test_an_output_that_was_touched_is_written_again(write, tmp_path):
+    write()
+    wanted = (tmp_path / "out.json").read_bytes()
+    (tmp_path / "out.json").write_bytes(b"mine")
+    assert write()
+    assert (tmp_path / "out.json").read_bytes() == wanted
+    (tmp_path / "out.json").unlink()
+    assert write()
+    assert (tmp_path / "out.json").read_bytes() == wanted
+
+
+def test_an_output_that_a_run_before_has_made_old_is_written_again(write, tmp_path):
+    """That run was killed before it wrote it, say."""
+    write()
+    write(suffix="!", export=False)
+    assert write(suffix="!")
+    assert json.loads((tmp_path / "out.json").read_text())[0]["generations"][0]["said"] == "text p!"
+
+
+def test_a_member_whose_cells_are_all_done_is_not_walked(write, monkeypatch):
+    monkeypatch.setattr("pool_core.engine.work.MANY_CELLS", 3)
+    monkeypatch.setattr(Store, "read_known_cells", lambda *_: pytest.fail("its cells were read"))
+    write()
+    assert not write()
+    assert write(rows=ROWS[::-1])
+
+
+def test_members_are_walked_where_a_cell_is_missing(write, monkeypatch, tmp_path):
+    write()
+    with closing(sqlite3.connect(tmp_path / "run" / "run.sqlite")) as connection:
+        connection.execute("DELETE FROM cells WHERE key >> 24 = 2")
+        connection.commit()
+    monkeypatch.setattr("pool_core.engine.work.MANY_CELLS", 3)
+    assert write()
+    assert not write()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,12 +22,15 @@ from pool_core.plan.prices import compute_cost
 from pool_core.plan.reask import count_reasks, extend_prompt
 from pool_core.store.records import CellRecord, KnownCell, NewAnswer, StoredRow
 from pool_core.store.schema import pack_cell
+from pool_core.store.settled import count_settled
 from pool_core.store.store import Store
 
 __all__ = ["Cell", "WorkList", "read_usage"]
 
 #: Rows that a lane reads at a time. Its memory is bounded by this and by what is in flight.
 PAGE_ROWS = 256
+#: Cells of a member from which on it is worth to ask first whether all of them are done.
+MANY_CELLS = 10_000
 #: A count of tokens stays below this: SQLite holds no larger whole number.
 MOST_TOKENS = 1 << 63
 
@@ -113,6 +116,21 @@ class WorkList:
         self._position = -1
         self._ended = False
         self._pending: deque[Cell] = deque()
+        if progress.total >= MANY_CELLS and self._known_bases:
+            self._settle_all(self._known_bases)
+
+    def _settle_all(self, bases: Collection[int]) -> None:
+        """Count all cells at once where none is left to do: reading a million to find that takes a minute."""
+        settled = count_settled(self._store, self.key, bases)
+        if settled is None:
+            return
+        self._ended = True
+        self.progress.reused += settled.total()
+        for (status, cause), count in settled.items():
+            if status == "ok":
+                self.progress.ok += count
+            else:
+                self.progress.failed[cause] += count
 
     @property
     def ended(self) -> bool:

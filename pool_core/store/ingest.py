@@ -28,6 +28,8 @@ class IngestCount:
     removed: int = 0
     #: Rows whose records had been damaged: their cells are done again, of stored answers where they can be.
     damaged: int = 0
+    #: Whether everything is as it was: the rows, their order and their assignments.
+    unchanged: bool = False
 
 
 def ingest_rows(
@@ -56,7 +58,7 @@ def ingest_rows(
                 where=name,
                 hint="choose another id column, or none: then a row's content identifies it",
             )
-        count = ingest.finish()
+        count = ingest.finish(reassign=reassign)
         if reassign or ingest.reassigned or count.removed or count.damaged or 0 < count.added < count.rows:
             _drop_stale_cells(connection, members)
         # in the same transaction: without it nobody could tell whose the bytes of an assignment are
@@ -78,7 +80,7 @@ class _Ingest:
         connection.execute("DELETE FROM cells WHERE key >= ?", (self._first << 24,))
         #: By key of a row that was there before, 1 if the input still has it.
         self._seen = bytearray(self._first)
-        self._rows = self._changed = 0
+        self._rows = self._changed = self._written = 0
         #: The assignment of a known row is another now.
         self.reassigned = False
         self.duplicates: list[str] = []
@@ -101,6 +103,7 @@ class _Ingest:
         intact = is_intact("rows", known)
         if intact and (old_position, assigned, data) == (position, row.assigned, row.data):
             return
+        self._written += 1
         self._damaged += not intact
         if data != row.data or not intact:
             self._changed += intact
@@ -108,14 +111,16 @@ class _Ingest:
         self.reassigned = self.reassigned or assigned != row.assigned
         _update_row(self._connection, (key, position, row.row_id, row.assigned, row.data))
 
-    def finish(self) -> IngestCount:
+    def finish(self, *, reassign: bool) -> IngestCount:
         """Remove the rows that the input has no more."""
         removed = self._known - self._seen.count(1)
         if removed:
             known = self._connection.execute("SELECT key FROM rows WHERE key < ?", (self._first,))
             gone = [(key,) for (key,) in known if not self._seen[key]]
             self._connection.executemany("DELETE FROM rows WHERE key = ?", gone)
-        return IngestCount(self._rows, self._next - self._first, self._changed, removed, self._damaged)
+        added = self._next - self._first
+        unchanged = not (reassign or added or removed or self._damaged or self._written)
+        return IngestCount(self._rows, added, self._changed, removed, self._damaged, unchanged)
 
 
 def _update_row(connection: sqlite3.Connection, record: tuple[int, int, str, bytes, bytes]) -> None:

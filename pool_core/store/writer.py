@@ -51,6 +51,11 @@ class Writer:
         return self._submitted - self._finished
 
     @property
+    def taken(self) -> int:
+        """Records that were submitted."""
+        return self._submitted
+
+    @property
     def failed(self) -> bool:
         """Whether the thread has stopped on an error."""
         return self._error is not None
