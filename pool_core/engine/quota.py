@@ -7,6 +7,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 
+from pool_core.engine.adapt.limit import AdaptiveLimit
 from pool_core.engine.place import End, Place
 from pool_core.engine.rate import Rate, count_tokens
 from pool_core.interfaces.values import Usage
@@ -29,8 +30,10 @@ class Quota:
     `release` must follow every place that was given.
     """
 
-    def __init__(self, limit: int, rate: Rate | None = None) -> None:
-        self.limit = limit
+    def __init__(self, limit: int | AdaptiveLimit, rate: Rate | None = None) -> None:
+        self._adaptive = limit if isinstance(limit, AdaptiveLimit) else None
+        #: Most requests in flight, as things stand.
+        self.limit = limit.current if isinstance(limit, AdaptiveLimit) else limit
         self._rate = rate
         self.in_flight = 0
         #: Most requests that were ever in flight.
@@ -81,8 +84,12 @@ class Quota:
             refused = end is End.LIMITED or end is End.OVERLOADED
             used = 0.0 if refused else count_tokens(usage)
             self._rate.note_end(asyncio.get_running_loop().time(), place.tokens, used)
+        grown = self._adaptive is not None and self._adapt(self._adaptive, place, end, usage)
         if self._waiting:
             self._admit()
+        if grown:
+            for call in self._on_growth:
+                call()
 
     def pause(self, seconds: float) -> None:
         """Admit nothing for ``seconds`` from now. A longer pause that runs already stays."""
@@ -99,7 +106,16 @@ class Quota:
         self.peak = max(self.peak, self.in_flight)
         if self._rate is not None:
             self._rate.note_departure(now, tokens)
-        return Place(member, now, self.in_flight, tokens, self.admitted)
+        place = Place(member, now, self.in_flight, tokens, self.admitted)
+        if self._adaptive is not None:
+            self._adaptive.note_given(place)
+        return place
+
+    def _adapt(self, adaptive: AdaptiveLimit, place: Place, end: End, usage: Usage | None) -> bool:
+        """Let the limit learn from a call. Returns whether it has grown."""
+        adaptive.note_end(asyncio.get_running_loop().time(), place, end, usage)
+        before, self.limit = self.limit, adaptive.current
+        return self.limit > before
 
     def _admit(self) -> None:
         """Give the free places to those who wait, one to each member in turn."""
@@ -130,9 +146,7 @@ class Quota:
 
     def _give_back(self, place: Place) -> None:
         """Take back a place that was given in the moment when the one that asked for it gave up."""
-        self.in_flight -= 1
-        if self._rate is not None:
-            self._rate.note_end(asyncio.get_running_loop().time(), place.tokens, 0.0)
+        self.release(place, End.CANCELLED, Usage(0, 0))  # nothing was sent
         self._admit()
 
     def _set_timer(self, when: float) -> None:

@@ -39,7 +39,7 @@ class Rate:
         #: Tokens of the requests that are under way.
         self._under_way = 0.0
         #: Tokens of those that have ended: the beginning of each stretch with its tokens, and their sum.
-        self._ended: deque[tuple[float, float]] = deque()
+        self._ended: deque[list[float]] = deque()
         self._ended_total = 0.0
 
     def compute_wait(self, now: float, tokens: float) -> float:
@@ -63,10 +63,9 @@ class Rate:
         self._under_way = max(0.0, self._under_way - estimate)
         used = estimate if used is None else used
         if self._ended and now - self._ended[-1][0] < GRAIN:
-            began, before = self._ended.pop()
-            self._ended.append((began, before + used))
+            self._ended[-1][1] += used
         elif used > 0:
-            self._ended.append((now, used))
+            self._ended.append([now, used])
         self._ended_total += used
 
     def _compute_token_wait(self, now: float, room: float) -> float:

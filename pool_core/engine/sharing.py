@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pool_core.engine.adapt.limit import AdaptiveLimit
 from pool_core.engine.quota import Quota
 from pool_core.engine.rate import Rate
 from pool_core.interfaces.backend import Backend
@@ -18,7 +19,8 @@ def make_quotas(members: Sequence[PlannedMember], backends: Sequence[Backend[Any
     """One quota for all members of one real limit, by the identity that their backends give it.
 
     Of what such members name the smallest holds for all of them together: adding figures up would
-    pass a limit that somebody wrote down on purpose.
+    pass a limit that somebody wrote down on purpose. A fixed concurrency is the most that a neighbour's
+    ``auto`` may reach.
     """
     shared: dict[str, list[Limits]] = {}
     for member, backend in zip(members, backends, strict=True):
@@ -30,4 +32,8 @@ def _make_quota(limits: Sequence[Limits]) -> Quota:
     rpm = min((each.rpm for each in limits if each.rpm is not None), default=None)
     tpm = min((each.tpm for each in limits if each.tpm is not None), default=None)
     rate = None if rpm is None and tpm is None else Rate(rpm, tpm)
-    return Quota(min(32 if each.concurrency == "auto" else each.concurrency for each in limits), rate)
+    fixed = [each.concurrency for each in limits if each.concurrency != "auto"]
+    most = [each.max_concurrency for each in limits if each.concurrency == "auto"]
+    if not most:
+        return Quota(min(fixed), rate)
+    return Quota(AdaptiveLimit(min(most + fixed)), rate)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pool_core.engine.adapt.limit import AdaptiveLimit
 from pool_core.engine.quota import End, Place, Quota
 from pool_core.errors import BackendError
 from pool_core.interfaces.values import Cause
@@ -222,6 +223,105 @@ def test_no_interleaving_of_work_pauses_and_cancellations_passes_the_limit_or_lo
             assert quota.peak <= limit
             for _ in range(limit):  # every place is there to be taken again
                 await quota.acquire(0)
+
+    run_virtual(main())
+
+
+class Turns:
+    """Who has to be served when: a ring of members, each with its calls in the order of asking; nothing clever."""
+
+    def __init__(self, limit):
+        self.limit = limit
+        self.ring, self.waiting = [], {}
+        self.served, self.released = [], 0
+
+    def list_waiting(self):
+        return sorted(call for calls in self.waiting.values() for call in calls)
+
+    def ask(self, call, member):
+        self.waiting.setdefault(member, []).append(call)
+        if member not in self.ring:
+            self.ring.append(member)
+
+    def cancel_one(self, value):
+        waiting = self.list_waiting()
+        if not waiting:
+            return None
+        call = waiting[value % len(waiting)]
+        member = next(member for member, calls in self.waiting.items() if call in calls)
+        self.waiting[member].remove(call)
+        if not self.waiting[member]:
+            self.ring.remove(member)
+        return call
+
+    def serve(self):
+        while self.ring and len(self.served) - self.released < self.limit:
+            member = self.ring.pop(0)
+            self.served.append(self.waiting[member].pop(0))
+            if self.waiting[member]:
+                self.ring.append(member)
+        return self.served
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    limit=st.integers(1, 3),
+    steps=st.lists(st.tuples(st.sampled_from(["ask", "ask", "cancel", "release"]), st.integers(0, 3)), max_size=60),
+)
+def test_turns_are_those_of_a_simple_model_and_all_are_served(limit, steps):
+    async def main():
+        quota, turns, tasks, held, served = Quota(limit), Turns(limit), {}, [], []
+
+        async def ask(call, member):
+            held.append(await quota.acquire(member))
+            served.append(call)
+
+        async def compare():
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert served == turns.serve()
+            assert quota.in_flight == len(held) <= limit
+
+        def release():
+            quota.release(held.pop(0), End.ANSWERED)
+            turns.released += 1
+
+        for call, (what, value) in enumerate(steps):
+            if what == "ask":
+                tasks[call] = asyncio.ensure_future(ask(call, value))
+                turns.ask(call, value)
+            elif what == "cancel" and (gone := turns.cancel_one(value)) is not None:
+                tasks[gone].cancel()
+            elif what == "release" and held:
+                release()
+            await compare()
+        while held:
+            release()
+            await compare()
+        assert not turns.list_waiting()
+        assert all(task.done() for task in tasks.values())
+
+    run_virtual(main())
+
+
+def test_growth_is_told_and_lets_more_in():
+    async def main():
+        quota, grown = Quota(AdaptiveLimit(100)), []
+        quota.on_growth(lambda: grown.append(quota.limit))
+        before = quota.limit
+        tasks = [asyncio.ensure_future(quota.acquire(0)) for _ in range(before + 3)]
+        await asyncio.sleep(1)
+        assert quota.in_flight == before
+        quota.release(await tasks[0], End.ANSWERED)
+        await asyncio.sleep(0)
+        assert quota.limit == before + 1 == quota.in_flight
+        assert grown == [before + 1]
+        quota.release(await tasks[1], End.LIMITED)
+        assert quota.limit == before
+        assert len(grown) == 1
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     run_virtual(main())
 

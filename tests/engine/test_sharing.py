@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
 
+from pool_core.engine.quota import End
 from pool_core.engine.sharing import make_quotas
 from pool_core.recipe.models import Limits
 from pool_core.testing.virtual_time import run_virtual
@@ -39,6 +41,31 @@ def test_the_smallest_rate_that_any_names_holds_for_all(name):
         assert count_at_once(make(fixed, fixed)) == 30
 
     run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("limits", "most"),
+    [
+        ([{}], 256),
+        ([{"max_concurrency": 30}, {"max_concurrency": 50}], 30),
+        ([{"max_concurrency": 30}, {"concurrency": 20}], 20),
+        ([{"max_concurrency": 2}, {"concurrency": 20}], 2),
+        ([{"concurrency": 20, "max_concurrency": 1}, {}], 20),
+    ],
+)
+def test_what_adapts_reaches_no_more_than_any_allows(limits, most):
+    async def main():
+        quota = make(*limits)
+        for _ in range(20):
+            held = []
+            while (place := quota.try_acquire(0)) is not None:
+                held.append(place)
+            await asyncio.sleep(1)
+            for place in held:
+                quota.release(place, End.ANSWERED)
+        return quota.limit
+
+    assert run_virtual(main()) == most
 
 
 def test_members_of_different_limits_share_nothing():
