@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pool_core.errors import BackendError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.values import Answer, Cause, Request
 
-__all__ = ["send", "send_hedged"]
+__all__ = ["Second", "send", "send_hedged"]
 
 
 #: A backend that keeps the limit itself knows better what to say of it, so it is given the time.
@@ -46,40 +47,67 @@ async def send(backend: Backend[Any], name: str, request: Request) -> Answer:
     return answer
 
 
+@dataclass(slots=True)
+class Second:
+    """A second request. Until it is sent it may be given up at no cost."""
+
+    sent: bool = False
+
+
 async def send_hedged(
     first: Coroutine[Any, Any, Answer],
-    second: Callable[[], Coroutine[Any, Any, Answer] | None],
-    threshold: float | None,
-) -> tuple[Answer, list[Answer]]:
+    second: Callable[[Second], Coroutine[Any, Any, Answer | None]],
+    threshold: float,
+    keep: Callable[[Answer], None],
+) -> Answer:
     """Send a request, and where it is slow, a second time. The first answer counts; a loser is cancelled.
+
+    A second request that waits to be sent is given up when the first one has ended: a failure is the
+    retry loop's, and waiting on might be for a place that the first one still holds.
 
     Args:
         first: sends the request.
-        second: sends it again, or None where that may not be.
-        threshold: seconds after which it is slow; None for never.
-
-    Returns:
-        The answer, and any that came in the same moment.
+        second: sends it again; gives None where that may not be.
+        threshold: seconds after which it is slow.
+        keep: called with each answer beside the one that counts, and with all when this is cancelled.
 
     Raises:
         BackendError: neither brought an answer; the error is that of the last to end.
     """
-    calls = {asyncio.ensure_future(first)}
-    ended: list[asyncio.Task[Answer]] = []
+    calls: list[asyncio.Task[Any]] = [asyncio.ensure_future(first)]
+    last = calls[0]
     try:
-        if threshold is not None:
-            _, slow = await asyncio.wait(calls, timeout=threshold)
-            if slow and (again := second()) is not None:
-                calls.add(asyncio.ensure_future(again))
-        while calls and not any(call.exception() is None for call in ended):
-            done, calls = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-            ended += done
-    finally:
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
-    answers = [call.result() for call in ended if call.exception() is None]
-    return (answers[0], answers[1:]) if answers else (ended[-1].result(), [])
+        await asyncio.wait(calls, timeout=threshold)
+        if not last.done():
+            again = Second()
+            calls.append(asyncio.ensure_future(second(again)))
+            while not _is_decided(calls, again):
+                ended, _ = await asyncio.wait([c for c in calls if not c.done()], return_when=asyncio.FIRST_COMPLETED)
+                last = next((call for call in reversed(calls) if call in ended and call.exception()), last)
+        answers = await _end(calls)
+    except asyncio.CancelledError:
+        for answer in await _end(calls):
+            keep(answer)
+        raise
+    for answer in answers[1:]:
+        keep(answer)
+    return answers[0] if answers else last.result()
+
+
+def _is_decided(calls: Sequence[asyncio.Task[Any]], again: Second) -> bool:
+    """Whether an answer is here, or none can come any more."""
+    first, second = calls
+    if first.done():
+        return first.exception() is None or second.done() or not again.sent
+    return second.done() and second.exception() is None and second.result() is not None
+
+
+async def _end(calls: Sequence[asyncio.Task[Any]]) -> list[Answer]:
+    """Cancel what still runs, wait for its end, and return the answers that have come."""
+    for call in calls:
+        call.cancel()
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    return [end for end in ends if isinstance(end, Answer)]
 
 
 def _check_error(error: BackendError, name: str) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
-from pool_core.engine.attempt import send, send_hedged
+from pool_core.engine.attempt import Second, send, send_hedged
 from pool_core.engine.breaker import Breaker
 from pool_core.engine.budget import Reservation
 from pool_core.engine.health import Health
@@ -19,7 +20,7 @@ from pool_core.engine.step import Next, Step, choose_step
 from pool_core.engine.work import Cell, WorkList, read_usage
 from pool_core.errors import BackendError, PluginError
 from pool_core.interfaces.backend import Backend
-from pool_core.interfaces.values import Answer, Cause, Request, Usage
+from pool_core.interfaces.values import Answer, Cause, Usage
 
 __all__ = ["Caller"]
 
@@ -30,6 +31,16 @@ _ENDS = {Cause.RATE_LIMIT: End.LIMITED, Cause.OVERLOADED: End.OVERLOADED}
 
 class _StoppedError(Exception):
     """The wait for a place was ended by `Caller.stop`."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call: what it holds, and how it ended."""
+
+    place: Place
+    reservation: Reservation | None
+    end: End = End.CANCELLED
+    usage: Usage | None = None
 
 
 class Caller:
@@ -105,28 +116,21 @@ class Caller:
             self._waiting.discard(task)
 
     async def _call(self, cell: Cell, place: Place, reservation: Reservation | None, *, probe: bool) -> Step:
-        assert cell.request is not None
-        body = cell.request.body
         loop = asyncio.get_running_loop()
         sent = loop.time()
         if not cell.attempts:
             cell.started = sent
-        self._count_request(cell)
-        end, usage = End.CANCELLED, None
+        call = _Call(place, reservation)
         error: BackendError | None = None
         try:
-            answer = await self._send(cell)
-            end, usage = End.ANSWERED, read_usage(answer)
+            answer = await self._send(cell, call)
         except BackendError as raised:
-            error, end = raised, _ENDS.get(raised.cause, End.FAILED)
+            error = raised
             step = self._judge_failure(cell, error, loop.time(), probe=probe)
         finally:
-            self._work.progress.in_flight -= 1
-            self._quota.release(place, end, usage)
-            if end is End.CANCELLED:
+            self._quota.release(place, call.end, call.usage)
+            if call.end is End.CANCELLED:
                 self._breaker.note_neutral(probe=probe)
-            maybe_billed = end is End.CANCELLED if error is None else error.maybe_billed
-            self._settle(reservation, body, usage, maybe_billed=maybe_billed)
         if error is not None:
             refused = error.cause is Cause.AUTH and not error.stops_member
             return Step(Next.AGAIN) if refused and await self._has_new_key(cell, sent) else step
@@ -138,75 +142,82 @@ class Caller:
             return Step(Next.LEAVE, stop=str(error))
         return Step(Next.END if ended else Next.AGAIN)
 
-    def _count_request(self, cell: Cell) -> None:
+    async def _send(self, cell: Cell, call: _Call) -> Answer:
+        """Send the request of ``cell``, and a second time where the first is slow."""
+        threshold = self._hedging.threshold if self._hedging is not None else None
+        if threshold is None:
+            return await self._send_once(cell, call)
+        began = asyncio.get_running_loop().time()
+
+        def keep(answer: Answer) -> None:
+            self._work.keep_spare(cell, answer, asyncio.get_running_loop().time() - began)
+
+        return await send_hedged(
+            self._send_once(cell, call), lambda again: self._send_second(cell, again), threshold, keep
+        )
+
+    async def _send_second(self, cell: Cell, again: Second) -> Answer | None:
+        """Send the request of ``cell`` once more, if the share, the budget, the breaker and the quota let it pass."""
+        assert self._hedging is not None
+        assert cell.request is not None
+        if self._stopped or not self._breaker.closed or not self._hedging.take():
+            return None
+        body = cell.request.body
+        reservation = self._spending.try_reserve(body)
+        if self._spending.limited and reservation is None:
+            return None
+        call: _Call | None = None
+        try:
+            index, tokens = self._work.member.index, self._spending.guess_tokens(body)
+            call = _Call(await self._wait(self._quota.acquire(index, tokens)), reservation)
+            again.sent = True
+            self._work.progress.hedges += 1
+            return await self._send_once(cell, call)
+        except _StoppedError:
+            return None
+        finally:
+            if call is None:
+                self._spending.release(reservation)
+            else:
+                self._quota.release(call.place, call.end, call.usage)
+
+    async def _send_once(self, cell: Cell, call: _Call) -> Answer:
+        """Send the request of ``cell``, and keep the accounts of this one call. Its place is for others to release."""
+        assert cell.request is not None
         progress = self._work.progress
         progress.in_flight += 1
         progress.requests += 1
         progress.retries += cell.attempts > 0
         cell.attempts += 1
-
-    async def _send(self, cell: Cell) -> Answer:
-        assert cell.request is not None
-        name, request = self._work.member.backend.name, cell.request
-        if self._hedging is None:
-            return await send(self._backend, name, request)
-        lost = False
-
-        async def send_first() -> Answer:
-            nonlocal lost
-            try:
-                return await send(self._backend, name, request)
-            except asyncio.CancelledError:
-                lost = True
-                raise
-
-        began = asyncio.get_running_loop().time()
-        answer, spare = await send_hedged(send_first(), lambda: self._start_second(cell), self._hedging.threshold)
-        self._work.progress.maybe_billed += lost
-        for each in spare:
-            self._work.keep_spare(cell, each, asyncio.get_running_loop().time() - began)
+        maybe_billed = True
+        try:
+            answer = await send(self._backend, self._work.member.backend.name, cell.request)
+            call.end, call.usage, maybe_billed = End.ANSWERED, read_usage(answer), False
+        except BackendError as error:
+            call.end, maybe_billed = _ENDS.get(error.cause, End.FAILED), error.maybe_billed
+            self._heed_wait(error)
+            raise
+        finally:
+            progress.in_flight -= 1
+            progress.maybe_billed += maybe_billed
+            self._settle(call, cell.request.body, maybe_billed=maybe_billed)
         return answer
 
-    def _start_second(self, cell: Cell) -> Coroutine[Any, Any, Answer] | None:
-        """A second request for ``cell``, if the share of those and the budget allow one."""
-        assert self._hedging is not None
-        assert cell.request is not None
-        if not self._hedging.take():
-            return None
-        reservation = self._spending.try_reserve(cell.request.body)
-        if self._spending.limited and reservation is None:
-            return None
-        return self._send_second(cell, cell.request, reservation)
+    def _heed_wait(self, error: BackendError) -> None:
+        """Pause the quota for a wait that a server names, whatever becomes of the cell.
 
-    async def _send_second(self, cell: Cell, request: Request, reservation: Reservation | None) -> Answer:
-        place: Place | None = None
-        end, usage = End.CANCELLED, None
-        try:
-            tokens = self._spending.guess_tokens(request.body)
-            place = await self._quota.acquire(self._work.member.index, tokens)
-            self._work.progress.hedges += 1
-            self._count_request(cell)
-            answer = await send(self._backend, self._work.member.backend.name, request)
-            end, usage = End.ANSWERED, read_usage(answer)
-        except BackendError as error:
-            end = _ENDS.get(error.cause, End.FAILED)
-            raise
-        else:
-            return answer
-        finally:
-            if place is None:
-                self._spending.release(reservation)
-            else:
-                self._work.progress.in_flight -= 1
-                self._quota.release(place, end, usage)
-                self._settle(reservation, request.body, usage, maybe_billed=end is End.CANCELLED)
+        Before the call's place is free: the next call would take it. A wait that is longer than this
+        member's patience stops the member; the others ask, and are told the same.
+        """
+        named = error.retry_after if error.cause is Cause.RATE_LIMIT else None
+        if named is not None and 0 < named <= self._limits.max_wait:
+            self._quota.pause(named)
 
-    def _settle(self, reservation: Reservation | None, body: bytes, usage: Usage | None, *, maybe_billed: bool) -> None:
-        self._work.progress.maybe_billed += maybe_billed
-        if usage is not None or maybe_billed:
-            self._spending.settle(reservation, body, usage or Usage())
+    def _settle(self, call: _Call, body: bytes, *, maybe_billed: bool) -> None:
+        if call.usage is not None or maybe_billed:
+            self._spending.settle(call.reservation, body, call.usage or Usage())
         else:
-            self._spending.release(reservation)
+            self._spending.release(call.reservation)
 
     def _note_answer(self, cell: Cell, latency: float) -> None:
         self._health.note_answer()
@@ -216,18 +227,15 @@ class Caller:
             self._hedging.note_latency(latency)
 
     def _judge_failure(self, cell: Cell, error: BackendError, now: float, *, probe: bool) -> Step:
-        """What becomes of ``cell``. Pauses the quota before the place is free, which the next call would take."""
+        """What becomes of ``cell``."""
         self._note_failure(error.cause, probe=probe)
         cell.failures += error.cause is not Cause.RATE_LIMIT
         cell.billed += error.maybe_billed
         if reason := self._health.note_failure(error, cell.failures, self._breaker.failed_probes, now):
             return Step(Next.FAIL, error=error, stop=reason)
         step = choose_step(cell, error, self._limits, self._random, now, probe=probe)
-        named = error.retry_after if error.cause is Cause.RATE_LIMIT else None
         if step.next is Next.WAIT:
-            self._quota.pause(step.seconds)
-        elif named is not None and 0 < named <= self._limits.max_wait:
-            self._quota.pause(named)  # the cell gives up; the others heed the server all the same
+            self._quota.pause(step.seconds)  # before the call's place is free, as in `_heed_wait`
         return step
 
     def _note_failure(self, cause: Cause, *, probe: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 
 import pytest
@@ -106,19 +107,30 @@ def test_where_the_second_request_fails_the_first_still_counts(run, read_run):
 
 
 def test_two_answers_in_one_moment_are_both_kept():
-    async def main():
-        async def answer(text):
-            await asyncio.sleep(1)
-            return Answer(text)
-
-        return await send_hedged(answer("one"), lambda: answer_at_once("two"), 0.5)
-
-    async def answer_at_once(text):
-        await asyncio.sleep(0.5)
+    async def answer(text, seconds):
+        await asyncio.sleep(seconds)
         return Answer(text)
 
-    answer, spare = run_virtual(main())
-    assert sorted([answer.text, *(each.text for each in spare)]) == ["one", "two"]
+    spare = []
+    found = run_virtual(send_hedged(answer("one", 1), lambda _: answer("two", 0.5), 0.5, spare.append))
+    assert (found.text, [each.text for each in spare]) == ("one", ["two"])
+
+
+def test_an_answer_that_comes_in_the_moment_of_a_cancellation_is_kept():
+    async def answer():
+        await asyncio.sleep(1)
+        task.cancel()
+        return Answer("paid for")
+
+    async def main():
+        nonlocal task
+        task = asyncio.ensure_future(send_hedged(answer(), lambda _: asyncio.sleep(100), 0.5, kept.append))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    kept, task = [], None
+    run_virtual(main())
+    assert kept == [Answer("paid for")]
 
 
 def test_the_share_is_kept(run):
@@ -132,3 +144,75 @@ def test_the_limit_of_the_quota_holds_for_second_requests_too(run):
     member, backend, _ = run(script, concurrency=3)
     assert backend.peak <= 3
     assert member.ok == 100
+
+
+def test_a_second_request_does_not_wait_for_the_place_that_the_first_one_holds(run):
+    """The first one fails while the second waits for the only place: the retry loop takes over."""
+    script = Slow(*(f"row {number}" for number in range(30, 40)))
+
+    async def answer(request):
+        said = await script(request)
+        first = script.asked[get_text(request)] == 1
+        return BackendError(Cause.SERVER, "busy") if get_text(request) in script.slow and first else said
+
+    member, backend, _ = run(answer, concurrency=1)
+    assert (member.ok, member.hedges, backend.in_flight) == (100, 0, 0)
+    assert {script.asked[text] for text in script.slow} == {2}
+
+
+def test_what_fails_for_good_is_not_sent_again_by_a_second_request_that_waits(run):
+    script = Slow("row 50")
+
+    async def answer(request):
+        said = await script(request)
+        return BackendError(Cause.BAD_REQUEST, "never") if get_text(request) == "row 50" else said
+
+    member, _, _ = run(answer, concurrency=1)
+    assert (member.ok, member.failed, script.asked["row 50"]) == (99, {"bad_request": 1}, 1)
+
+
+def test_where_a_second_request_may_not_be_sent_the_error_is_that_of_the_first():
+    async def fail():
+        await asyncio.sleep(1)
+        raise BackendError(Cause.SERVER, "busy")
+
+    with pytest.raises(BackendError, match="busy"):
+        run_virtual(send_hedged(fail(), lambda _: asyncio.sleep(0.5), 0.5, [].append))
+
+
+def test_a_second_request_that_waits_is_not_sent_after_a_stop(make_member, run_members):
+    script = Slow("row 50", seconds=10)
+
+    async def answer(request):
+        if get_text(request) == "row 50":  # when it is slow, and the second request waits for the other place
+            asyncio.get_running_loop().call_later(1.2, engine.stop)
+        return await script(request)
+
+    async def steer(running):
+        nonlocal engine
+        engine = running
+
+    engine = None
+    member = make_member("a", answer, concurrency=2, timeout=1000)
+    summary = run_members([member.model_copy(update={"hedge": Hedge(share=0.5)})], 100, steer=steer)
+    assert (summary.status, summary.members[0].hedges, script.asked["row 50"]) == ("interrupted", 0, 1)
+
+
+def test_a_failed_loser_that_may_have_been_billed_is_counted(run):
+    lost = BackendError(Cause.TRANSPORT, "cut off", maybe_billed=True)
+    member, _, _ = run(Slow("row 50", seconds=5, second=lost))
+    assert (member.ok, member.hedges, member.maybe_billed) == (100, 1, 1)
+
+
+def test_a_wait_that_is_named_to_a_second_request_pauses_the_quota(run):
+    script = Slow("row 50", seconds=5, second=BackendError(Cause.RATE_LIMIT, "slow down", retry_after=30.0))
+    times = []
+
+    def answer(request):
+        times.append(asyncio.get_running_loop().time())
+        return script(request)
+
+    member, _, _ = run(answer)
+    assert (member.ok, member.hedges) == (100, 1)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert max(gaps) >= 29
