@@ -65,7 +65,8 @@ class Caller:
         self._breaker = Breaker(random)
         self._health = Health(self._limits)
         self._hedging = HedgePlan(work.member.hedge) if work.member.hedge else None
-        self._waiting: set[asyncio.Task[Any]] = set()
+        #: In the order of their coming: one run of a seed is like the other, so no set.
+        self._waiting: dict[asyncio.Task[Any], None] = {}
         self._stopped = False
         self._refreshing = asyncio.Lock()
         self._key_read_at = float("-inf")
@@ -105,7 +106,7 @@ class Caller:
         """Wait for ``wait``, which `stop` ends. Raises `_StoppedError`."""
         task = asyncio.current_task()
         assert task is not None
-        self._waiting.add(task)
+        self._waiting[task] = None
         try:
             return await wait
         except asyncio.CancelledError:
@@ -113,7 +114,7 @@ class Caller:
                 raise _StoppedError from None
             raise
         finally:
-            self._waiting.discard(task)
+            del self._waiting[task]
 
     async def _call(self, cell: Cell, place: Place, reservation: Reservation | None, *, probe: bool) -> Step:
         loop = asyncio.get_running_loop()

@@ -117,9 +117,17 @@ class History:
     seconds: float = 0.0
 
     def make_trace(self) -> list[object]:
-        """All that must be the same whenever the world is run again."""
+        """All that must be the same whenever the world is run again.
+
+        But for the order in which a second stop cancels the calls of one moment: asyncio's task groups keep sets.
+        """
+        again = [start.stopped_again_at for start in self.starts]
         return [
-            *((c.sent, c.sent_at, c.member, c.text, c.sample, c.ended, c.ended_at, c.end, c.cause) for c in self.calls),
+            *(
+                (c.sent, c.sent_at, c.member, c.text, c.sample, c.ended_at, c.end, c.cause)
+                + ((c.ended,) if (at := again[c.start]) is None or c.ended_at < at else ())
+                for c in self.calls
+            ),
             *((s.ended, s.ended_at, s.limit, sorted(s.cells.items()), s.progress) for s in self.starts),
         ]
 

@@ -243,11 +243,18 @@ def _find_cause(call: Call) -> str:
 
 
 def check_one_answer_one_cell(view: View) -> Iterator[str]:
-    """No answer stands for two cells."""
-    held = Counter(cell.answer for cell in view.record.cells.values() if cell.answer is not None)
-    for answer, count in held.items():
-        if count > 1:
-            yield f"answer {answer} is held by {count} cells"
+    """No answer stands for two cells.
+
+    Where a run was stopped, a cell of which it is not known whether it stands may not have been looked at
+    yet, and its answer may serve an equal row by then.
+    """
+    held = defaultdict(list)
+    for place, cell in view.record.cells.items():
+        if cell.answer is not None and not (view.is_stale(place) and view.stopped_early(cell.member)):
+            held[cell.answer].append(place)
+    for answer, places in held.items():
+        if len(places) > 1:
+            yield f"answer {answer} is held by {places}"
 
 
 def check_fallbacks(view: View) -> Iterator[str]:
@@ -380,9 +387,11 @@ def check_named_waits(view: View) -> Iterator[str]:
             if wait is None or wait <= SHORTEST or (wait > patience and not call.pause):
                 continue
             end = call.ended_at + min(wait, patience) - SHORTEST
-            early = next((each for each in calls if each.sent > call.ended and each.sent_at < end), None)
-            if early is not None:
-                yield f"{quota} was to wait {wait} s from {call.ended_at}, and sent {early}"
+            early = [each for each in calls if each.sent > call.ended and each.sent_at < end]
+            # places that came free in the same moment, before the wait was known, are given already
+            given = sum(each.ended_at == call.ended_at and each.ended < call.ended for each in calls)
+            if any(each.sent_at > call.ended_at for each in early) or len(early) > given:
+                yield f"{quota} was to wait {wait} s from {call.ended_at}, and sent {early[-1]}"
                 break
     for (name, text, _), calls in view.by_cell.items():
         for call, following in zip(calls, calls[1:], strict=False):
@@ -447,7 +456,9 @@ def check_outages(view: View) -> Iterator[str]:
             lost = [c for c in calls if c.sent_at >= begin and c.ended_at < end and _find_cause(c) in TROUBLES]
             if not lost:
                 continue
-            most = 20 + limit + _count_probes(lost[-1].sent_at - lost[0].sent_at)
+            # a call from before that has its answer now closes the breaker
+            closed = sum(c.end == "answered" or c.cause in FINAL for c in calls if begin <= c.ended_at < end)
+            most = (1 + closed) * (20 + limit) + _count_probes(lost[-1].sent_at - lost[0].sent_at)
             if len(lost) > most * (1 if member.hedge is None else 2):
                 yield f"{name} sent {len(lost)} calls in the outage from {begin} to {end}, at most {most} are probes"
 
