@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from pool_core.engine.attempt import send_hedged
+from pool_core.engine.attempt import MOMENT, send_hedged
 from pool_core.engine.hedge import LEAST, HedgePlan
 from pool_core.errors import BackendError
 from pool_core.interfaces.values import Answer, Cause
@@ -112,8 +112,18 @@ def test_two_answers_in_one_moment_are_both_kept():
         return Answer(text)
 
     spare = []
-    found = run_virtual(send_hedged(answer("one", 1), lambda _: answer("two", 0.5), 0.5, spare.append))
+    second = answer("two", 0.5 - MOMENT)
+    found = run_virtual(send_hedged(answer("one", 1), lambda _: second, 0.5, spare.append))
     assert (found.text, [each.text for each in spare]) == ("one", ["two"])
+
+
+def test_a_call_that_takes_as_long_as_its_like_is_not_slow(run):
+    async def answer(request):
+        await asyncio.sleep(1)
+        return "yes"
+
+    member, _, _ = run(answer, hedge=Hedge(share=1), concurrency=30)
+    assert (member.ok, member.requests) == (100, 100)
 
 
 def test_an_answer_that_comes_in_the_moment_of_a_cancellation_is_kept():

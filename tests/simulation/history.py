@@ -93,6 +93,8 @@ class StartRecord:
     crash: str = ""
     #: Which limit of the recipe stopped it.
     limit: str = ""
+    #: What the report of a whole job calls it.
+    status: str = ""
     notes: tuple[str, ...] = ()
     #: By member, what the report says.
     progress: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from history import Call, History, StartRecord, StoredCell
 from simulate import PRICE
@@ -207,7 +208,7 @@ def check_outcomes(view: View) -> Iterator[str]:
         said = f"{text} read by {answerer.parser_version}"
         if not stale and cell.outputs is not None and cell.outputs != {"said": said}:
             yield f"{place} says {cell.outputs}"
-        if not stale and f"{text} v{answerer.prompt_version}\"".encode() not in call.body:
+        if not stale and f'{text} v{answerer.prompt_version}"'.encode() not in call.body:
             yield f"{place} has an answer to another prompt: {call.body!r}"
 
 
@@ -394,7 +395,7 @@ def check_named_waits(view: View) -> Iterator[str]:
                 yield f"{quota} was to wait {wait} s from {call.ended_at}, and sent {early[-1]}"
                 break
     for (name, text, _), calls in view.by_cell.items():
-        for call, following in zip(calls, calls[1:], strict=False):
+        for call, following in pairwise(calls):
             hedged = view.members[name].hedge is not None or not view.stands_for_one_cell(name, text)
             if hedged or call.cause == "rate_limit" or call.retry_after is None:
                 continue
@@ -425,7 +426,7 @@ def check_final_failures(view: View) -> Iterator[str]:
             continue
         for call in calls:
             later = next((each for each in calls if each.sent > call.ended), None)
-            if later is not None and (call.cause in FINAL or call.end == "broke" and call.kind != "timeout-error"):
+            if later is not None and (call.cause in FINAL or (call.end == "broke" and call.kind != "timeout-error")):
                 yield f"{call} was followed by {later}"
 
 

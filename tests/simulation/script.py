@@ -219,9 +219,8 @@ class SimulatedBackend(Backend[BackendConfig]):
     def _note_call(self, request: Request) -> Call:
         now = asyncio.get_running_loop().time()
         text = _find_text(request.prompt)
-        call = Call(
-            self._recorder.take_moment(), now, self._start, self._spec.name, self.quota, text, request.sample, request.body
-        )
+        moment, spec = self._recorder.take_moment(), self._spec
+        call = Call(moment, now, self._start, spec.name, self.quota, text, request.sample, request.body)
         self._recorder.history.calls.append(call)
         return call
 
@@ -230,7 +229,9 @@ class SimulatedBackend(Backend[BackendConfig]):
         self._asked[place] += 1
         fault = self._find_lasting(call.sent_at)
         if not fault:
-            fault = draw_fault(CALL_FAULTS, spec.call_faults, self._seed, self._start, spec.name, place, self._asked[place])
+            fault = draw_fault(
+                CALL_FAULTS, spec.call_faults, self._seed, self._start, spec.name, place, self._asked[place]
+            )
         if fault in _BEFORE:
             await asyncio.sleep(REFUSAL)
             self._fail(call, fault)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import Context
 from dataclasses import asdict, replace
 from functools import cache
@@ -20,12 +20,13 @@ from worlds import MemberSpec, Start, World
 
 from pool_core.data.identify import identify_rows
 from pool_core.engine.run import Engine
+from pool_core.job import Watch, run_plan
 from pool_core.plan.assign import make_assigner
 from pool_core.plan.build import make_plan
 from pool_core.plan.model import BackendPlan, Plan, PlannedMember
 from pool_core.plan.prices import Rate, TokenPrice
 from pool_core.plan.rows import MemoryRows
-from pool_core.recipe.models import Budget, Hedge, Limits, Member, PoolSpec, Reask, Recipe, StopWhen
+from pool_core.recipe.models import Budget, Hedge, Limits, Member, PoolSpec, Price, Reask, Recipe, Sampling, StopWhen
 from pool_core.store.store import Store
 from pool_core.testing.scripted import make_registry
 from pool_core.testing.virtual_time import VirtualTimeLoop
@@ -77,8 +78,13 @@ def make_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def simulate(world: World, watchdog: Watchdog) -> History:
-    """Live through ``world`` and say what happened. Raises nothing for what the engine does wrong."""
+def simulate(world: World, watchdog: Watchdog | None) -> History:
+    """Live through ``world`` and say what happened. Raises nothing for what the engine does wrong.
+
+    Args:
+        watchdog: one for many worlds; None for whole jobs, as a person starts them: the recipe is planned
+            anew for each start, and a report is written.
+    """
     recorder = Recorder(world)
     with make_folder() as folder, asyncio.Runner(loop_factory=CountingLoop) as runner:
         try:
@@ -89,7 +95,7 @@ def simulate(world: World, watchdog: Watchdog) -> History:
     return recorder.history
 
 
-async def _live(world: World, folder: Path, recorder: Recorder, watchdog: Watchdog) -> None:
+async def _live(world: World, folder: Path, recorder: Recorder, watchdog: Watchdog | None) -> None:
     servers = _make_servers(world)
     for start in world.starts:
         await asyncio.sleep(start.pause)
@@ -115,34 +121,90 @@ def _note_server(server: ModelServer, recorder: Recorder) -> None:
 
 
 async def _run_start(
-    world: World, start: Start, servers: list[ModelServer], folder: Path, recorder: Recorder, watchdog: Watchdog
+    world: World,
+    start: Start,
+    servers: list[ModelServer],
+    folder: Path,
+    recorder: Recorder,
+    watchdog: Watchdog | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, CountingLoop)
     record = StartRecord(recorder.take_moment(), loop.time())
     recorder.history.starts.append(record)
     backends = [SimulatedBackend(spec, world.seed, servers[spec.server], recorder) for spec in start.members]
-    plan = _make_plan(world, start, backends, recorder)
     before = loop.callbacks
-    with Store.open(folder) as store:
-        keys = store.register_members("pool", [member.name for member in plan.members])
-        store.ingest(identify_rows(plan), keys, "rows")
-        random = Random(f"engine {world.seed}")
-        engine = Engine(plan, store, keys, watchdog, random=random, wall_time=loop.time)
+
+    @asynccontextmanager
+    async def watch(engine: Engine) -> AsyncIterator[None]:
+        engine.random = Random(f"engine {world.seed}")
+        engine.wall_time = loop.time
         stopper = _Stopper(start, engine, backends, record, recorder)
         try:
-            await engine.run()
-        except Exception as error:  # noqa: BLE001 - told to whoever judges the world
-            record.crash = f"{type(error).__name__}: {error}"
+            yield
         finally:
             stopper.end()
-            store.writer.close()
-        record.limit, record.notes = engine.limit, tuple(engine.notes)
-        for each in engine.progress:
-            record.progress[each.name] = asdict(replace(each, failed={})) | {"failed": dict(each.failed), "done": each.done}
+            record.limit, record.notes = engine.limit, tuple(engine.notes)
+            for each in engine.progress:
+                figures = asdict(replace(each, failed={}))  # type: ignore[arg-type]
+                record.progress[each.name] = figures | {"failed": dict(each.failed), "done": each.done}
+
+    try:
+        if watchdog is None:
+            await _run_job(world, start, backends, folder, recorder, watch)
+        else:
+            await _run_engine(_make_plan(world, start, backends, recorder), folder, watchdog, watch)
+    except Exception as error:  # noqa: BLE001 - told to whoever judges the world
+        record.crash = f"{type(error).__name__}: {error}"
+        return
     record.callbacks = loop.callbacks - before
     record.ended, record.ended_at = recorder.take_moment(), loop.time()
     read_file(folder, record)
+
+
+async def _run_engine(plan: Plan, folder: Path, watchdog: Watchdog, watch: Watch) -> None:
+    """What `run_plan` does, without what is the same for every world: the recipe, the report, the output."""
+    with Store.open(folder) as store:
+        keys = store.register_members("pool", [member.name for member in plan.members])
+        store.ingest(identify_rows(plan), keys, "rows")
+        engine = Engine(plan, store, keys, watchdog)
+        try:
+            async with watch(engine):
+                await engine.run()
+        finally:
+            store.writer.close()
+
+
+async def _run_job(
+    world: World, start: Start, backends: list[SimulatedBackend], folder: Path, recorder: Recorder, watch: Watch
+) -> None:
+    members = [
+        Member(
+            name=spec.name,
+            backend=backend,
+            task=SimulatedTask(spec, world.seed, recorder),
+            sampling=Sampling(max_tokens=spec.max_tokens),
+            limits=Limits(**spec.limits),
+            reask=Reask(**spec.reask) if spec.reask else None,
+            fallback=spec.fallback,
+            hedge=Hedge(**spec.hedge) if spec.hedge else None,
+            stop_when=StopWhen(**spec.stop_when) if spec.stop_when else None,
+            price=Price(input=PRICE[0], output=PRICE[1]),
+        )
+        for spec, backend in zip(start.members, backends, strict=True)
+    ]
+    pool = PoolSpec(
+        members=tuple(members),
+        policies=(),
+        samples=start.samples,
+        assign=start.assign,  # type: ignore[arg-type]
+        stop_when=StopWhen(**start.stop_when) if start.stop_when else None,
+    )
+    registry = make_registry()
+    recipe = Recipe(pool=pool, budget=Budget(**start.budget))
+    plan = make_plan(recipe, registry, rows=_make_rows(world, start))
+    summary = await run_plan(plan, registry, folder, watch=watch)
+    recorder.history.starts[-1].status = summary.status
 
 
 class _Stopper:
@@ -205,14 +267,17 @@ def _make_plan(world: World, start: Start, backends: list[SimulatedBackend], rec
     if start.stop_when is not None:
         pool = pool.model_copy(update={"stop_when": StopWhen(**start.stop_when)})
     recipe = template.recipe.model_copy(update={"pool": pool, "budget": Budget(**start.budget)})
-    rows = [{"id": str(number), "text": world.texts[number]} for number in start.rows]
     return replace(
         template,
         recipe=recipe,
         members=tuple(members),
-        rows=MemoryRows(rows, "id"),
+        rows=_make_rows(world, start),
         assign=make_assigner(start.assign, start.samples, 0, [1.0] * len(members), [None] * len(members)),
     )
+
+
+def _make_rows(world: World, start: Start) -> MemoryRows:
+    return MemoryRows([{"id": str(number), "text": world.texts[number]} for number in start.rows], "id")
 
 
 def _plan_member(
@@ -223,7 +288,7 @@ def _plan_member(
         planned,
         name=spec.name,
         task=SimulatedTask(spec, world.seed, recorder),
-        backend=BackendPlan(f"simulated-{spec.name}", None, None, instance=backend),
+        backend=BackendPlan(type(backend).__name__, None, None, instance=backend),
         sampling={} if spec.max_tokens is None else {"max_tokens": spec.max_tokens},
         limits=Limits(**spec.limits),
         price=TokenPrice(Rate(*PRICE), "recipe"),

@@ -257,7 +257,9 @@ def _make_starts(random: Random, first: Start) -> tuple[Start, ...]:
     if random.random() < 0.45:
         starts[0] = replace(first, stop=_make_stop(random))
     for _ in range(random.choice((0, 0, 1, 1, 1, 2))):
-        change = _change(random, len(first.rows), replace(starts[-1], stop=None, pause=random.choice((0.0, 1.0, 30.0, 3600.0))))
+        change = _change(
+            random, len(first.rows), replace(starts[-1], stop=None, pause=random.choice((0.0, 1.0, 30.0, 3600.0)))
+        )
         starts.append(replace(change, stop=_make_stop(random)) if random.random() < 0.2 else change)
     return tuple(starts)
 
