@@ -50,7 +50,7 @@ for good.
 {systems}
 
 Each is driven by a script in `benchmarks/peers/` in the way of its own documentation, with its defaults save for what
-the table says. Telemetry is off, and the way to everything but this machine leads through a proxy that is not there.{missing}
+the table says. Telemetry is off; the way to other machines leads through a proxy that is not there.{missing}
 
 ## Again
 
