@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 
 from fault_cases import ROWS, Fault
-from fault_judge import Verdict
+from fault_judge import LEAST_WAIT, Verdict
 from fault_results import Measured, Outcome
 from fault_systems import System
 
@@ -34,6 +34,7 @@ What is right for a fault is in the table. Always:
 
 - The run ends by itself.
 - Every row without a fault has its answer.
+- A row is not asked three times or more within {least_wait} s: that is not waiting.
 - A fault does not end in a bare `TypeError`, `IndexError`, `JSONDecodeError` or the like, by which a caller cannot tell
   a bad reply from a bug in his own program.
 - The key is in requests to the server that it is for, and in no other request, file or line of output.
@@ -48,8 +49,8 @@ for good.
 |---|---|---|---|
 {systems}
 
-Each is driven by a script in `benchmarks/peers/`, as its own documentation recommends, with its defaults save for
-what the table says. They run with telemetry off and with nothing to reach but this machine.{missing}
+Each is driven by a script in `benchmarks/peers/` in the way of its own documentation, with its defaults save for what
+the table says. Telemetry is off; the way to other machines leads through a proxy that is not there.{missing}
 
 ## Again
 
@@ -83,7 +84,8 @@ def write_page(faults: Sequence[Fault], measured: Mapping[System, Measured], lim
     lines.append(_write_line([f"**right of {len(faults)}**", "", *(f"**{count}**" for count in counts)]))
     table = [_write_line([system.title, one.version, one.day, system.setting]) for system, one in measured.items()]
     gone = [f" {system.title} was not measured." for system in measured if system not in there]
-    return head + "\n".join(lines) + "\n" + RULES.format(systems="\n".join(table), missing="".join(gone))
+    rules = RULES.format(least_wait=LEAST_WAIT, systems="\n".join(table), missing="".join(gone))
+    return head + "\n".join(lines) + "\n" + rules
 
 
 def _write_line(cells: Sequence[str]) -> str:

@@ -25,7 +25,8 @@ __all__ = ["NoVerdictError", "run_case"]
 PEERS = Path(__file__).parent / "peers"
 _ROW = re.compile(rb"row-(\d\d)")
 
-#: Nothing but this machine can be reached: every other address has a proxy that is not there. Telemetry is off.
+#: The way to everything but this machine leads through a proxy that is not there, for all clients that heed these
+#: variables; telemetry is off.
 ISOLATION = {
     **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9"),
     **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"),

@@ -19,7 +19,7 @@ from time import monotonic
 from typing import Any
 
 from fault_cases import CONTROL, FAULTS, Case, Fault
-from fault_judge import Verdict, judge
+from fault_judge import LEAST_WAIT, Seen, Verdict, judge
 from fault_page import write_cell, write_page
 from fault_results import Measured, Outcome, read_measured, write_measured
 from fault_run import NoVerdictError, run_case
@@ -27,6 +27,9 @@ from fault_systems import SYSTEMS, NotMeasuredError, System, make_environment
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks" / "faults.md"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pool-core" / "faults"
+#: Seconds within which three requests for a row are looked at again, and how often.
+BLURRED = 1.0
+TRIES = 3
 
 
 def main() -> None:
@@ -82,9 +85,19 @@ def _run(system: System, python: Path, case: Case, options: argparse.Namespace) 
     """The verdict, or why there is none."""
     folder = options.cache / "runs" / system.name / case.name.replace(" ", "-")
     try:
-        return judge(case.expected, run_case(system, python, case, folder, options.limit))
+        for _ in range(TRIES):
+            seen = run_case(system, python, case, folder, options.limit)
+            if not is_blurred(seen):
+                break
     except NoVerdictError as error:
         return str(error)
+    return judge(case.expected, seen)
+
+
+def is_blurred(seen: Seen) -> bool:
+    """Whether requests followed one another so closely that a busy machine alone may have kept them apart."""
+    times = [seen.requests.get(row, ()) for row in seen.faulty]
+    return any(len(one) > 2 and LEAST_WAIT <= one[-1] - one[0] < BLURRED for one in times)  # noqa: PLR2004
 
 
 def _read_versions(system: System, python: Path) -> str:

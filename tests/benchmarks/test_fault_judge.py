@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from fault_judge import Expectation, Seen, SeenRow, Verdict, judge, make_answer
+from faults import is_blurred
 
 FAILED = SeenRow("failed", error="APIError: no")
 GOOD = {row: SeenRow("ok", make_answer(row)) for row in range(3)}
@@ -37,7 +38,7 @@ def test_a_row_that_is_gone_has_failed():
         (replace(SEEN, requests={0: (0.0,)}), "no request arrives"),
         (ask(0.0), "fewer than 2 requests for one row"),
         (ask(0.0, 1.0, 2.0, 3.0), "more than 3 requests for one row"),
-        (ask(0.0, 0.01, 0.02), "asks again without a wait"),
+        (ask(0.0, 0.1, 0.29), "asks again without a wait"),
         (replace(SEEN, rows={1: FAILED}, crash="Boom: a\n  b"), "2 of 2 good rows are lost (Boom: a b)"),
         (replace(SEEN, rows=GOOD | {1: FAILED, 2: FAILED}), "1 of 2 good rows are lost"),
         (replace(SEEN, rows=GOOD | {1: FAILED, 2: GOOD[0]}), "1 of 2 good rows are lost"),
@@ -94,3 +95,10 @@ def test_every_row_counts_where_every_row_has_the_fault():
     seen = Seen(None, {0: (0.0,), 2: (0.0, 1.0)}, rows, frozenset(range(3)), count=3)
     assert judge(Expectation(0, 2), seen) == Verdict("right", 2)
     assert judge(Expectation(0, 1), seen).reasons == ("more than 1 request for one row",)
+
+
+def test_waits_that_a_busy_machine_may_have_made_are_looked_at_again():
+    assert not is_blurred(ask(0.0, 0.5))
+    assert not is_blurred(ask(0.0, 0.1, 0.29))
+    assert is_blurred(ask(0.0, 0.1, 0.4))
+    assert not is_blurred(ask(0.0, 0.5, 1.5))

@@ -100,7 +100,7 @@ pathlib.Path(job["result"]).write_text(json.dumps({"rows": {}, "crash": ""}))
     assert (seen.strayed, seen.leaks) == (1, ("requests to another server",))
 
 
-def test_nothing_but_this_machine_is_reached(drive):
+def test_the_way_to_other_machines_is_closed(drive):
     leave = """
 try:
     urllib.request.urlopen("http://example.invalid/", timeout=10)
