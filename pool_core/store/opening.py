@@ -34,6 +34,9 @@ FILE = "run.sqlite"
 #: Bytes up to which a file's structure is checked whenever it is opened: that takes half a second at most.
 CHECKED_SIZE = 256 << 20
 
+#: Bytes of its log that SQLite keeps for later: after a kill, all of it is looked through.
+_LARGEST_LOG = 16 << 20
+
 _CANNOT_OPEN = "the store cannot be opened"
 #: Tables that decide what everything else means. They are small: all of them is checked at opening.
 _SMALL_TABLES = ("meta", "members", "bases")
@@ -134,6 +137,7 @@ def connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
         if mode == "rw":
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA journal_size_limit = {_LARGEST_LOG}")
             # on macOS fsync alone leaves the data in the drive's cache
             connection.execute("PRAGMA fullfsync = ON")
             connection.execute("PRAGMA checkpoint_fullfsync = ON")

@@ -6,7 +6,9 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
+from pool_core.store.migrations import read_version
 from pool_core.store.pages import AnswerRecord, read_answers
+from pool_core.store.schema import SCHEMA_VERSION
 from pool_core.store.sealing import INSERTS, seal
 
 __all__ = ["insert_answers", "read_torn_log"]
@@ -21,7 +23,15 @@ def read_torn_log(connection: sqlite3.Connection, path: Path) -> list[AnswerReco
     Must be called before anything is written through ``connection``: that overwrites the log.
     """
     _, taken, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    return list(read_answers(path, first_frame=max(0, taken), log_only=True))
+    is_new = read_version(connection) != SCHEMA_VERSION
+    # the log repeats a page with each of its answers, and may have frames of long ago: only what is missing is held
+    found: dict[tuple[int, int], AnswerRecord] = {}
+    for record in read_answers(path, first_frame=max(0, taken), log_only=True):
+        place = (record[0], record[-1])
+        known = "SELECT 1 FROM answers WHERE key = ? AND checksum = ?"
+        if place not in found and (is_new or connection.execute(known, place).fetchone() is None):
+            found[place] = record
+    return list(found.values())
 
 
 def insert_answers(connection: sqlite3.Connection, records: Iterable[AnswerRecord]) -> int:

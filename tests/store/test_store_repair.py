@@ -11,8 +11,10 @@ import pytest
 
 from pool_core.errors import RunLockedError, StoreError
 from pool_core.store import repair as repair_module
+from pool_core.store.opening import connect
 from pool_core.store.quarantine import name_repaired
 from pool_core.store.repair import repair_run
+from pool_core.store.salvage import read_torn_log
 from pool_core.store.schema import SCHEMA_VERSION
 from pool_core.store.store import Store
 
@@ -315,3 +317,13 @@ def test_an_answer_whose_key_is_taken_by_now_gets_another(torn, make):
         assert store.recovered == 5
         assert store.read_answer(6) == b"paid meanwhile"
         assert sorted(store.read_answer(key) for key in range(7, 12)) == [b"10", b"6", b"7", b"8", b"9"]
+
+
+def test_each_answer_of_a_torn_log_is_found_once(torn):
+    folder, ends = torn
+    data = bytearray((folder / "run.sqlite-wal").read_bytes())
+    data[ends[2] + 30] ^= 1
+    (folder / "run.sqlite-wal").write_bytes(data)
+    with closing(connect(folder / "run.sqlite")) as connection:
+        found = read_torn_log(connection, folder / "run.sqlite")
+    assert sorted(record[0] for record in found) == [4, 5, 6, 7, 8, 9, 10]
