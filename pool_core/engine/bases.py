@@ -16,9 +16,7 @@ def register_bases(
     store: Store, members: Sequence[PlannedMember], backends: Sequence[Backend[Any]], keys: Sequence[int]
 ) -> list[dict[int, int | None]]:
     """What the outcomes of each member rest on, by the key of the member that answers: itself or a fallback."""
-    texts = {
-        member.name: _describe_basis(member, backend) for member, backend in zip(members, backends, strict=True)
-    }
+    texts = {member.name: _describe_basis(member, backend) for member, backend in zip(members, backends, strict=True)}
     numbers = {member.name: key for member, key in zip(members, keys, strict=True)}
     fallbacks = {member.name: member.fallback for member in members}
     found: list[dict[int, int | None]] = []

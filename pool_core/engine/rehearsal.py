@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -88,18 +89,19 @@ class RehearsedWork(WorkList):
             reader=reader,
         )
         self._own_basis = bases[key]
-        self._found: list[Found] = []
+        self._found: deque[Found] = deque()
 
-    async def find(self, backend: Backend[Any]) -> list[Found]:
-        """What becomes of the cells of the next rows; empty at the end, or where those rows have none."""
-        if self.needs_page:
-            self.read_page()
-        while (cell := self.take()) is not None:
-            if await self.prepare(cell, backend):
+    async def find(self, backend: Backend[Any]) -> AsyncIterator[Found]:
+        """What becomes of each cell of the member."""
+        while not self.ended:
+            if self.needs_page:
+                self.read_page()
+            cell = self.take()
+            if cell is not None and await self.prepare(cell, backend):
                 assert cell.request is not None
                 self._found.append(Asked(cell.request.prompt, _explain(cell)))
-        found, self._found = self._found, []
-        return found
+            while self._found:
+                yield self._found.popleft()
 
     def _count_settled(self, cell: KnownCell, row: StoredRow) -> None:
         assert cell.answer is not None
@@ -114,9 +116,7 @@ class RehearsedWork(WorkList):
         assert cell.request is not None
         after, _ = self._make_record(cell, outcome, answered_by, stored, seconds)
         before = self._store.read_cell(cell.key) if cell.known is not None else None
-        self._found.append(
-            Read(cell.row_id, cell.sample, cell.request.prompt, after, before, after.input_tokens)
-        )
+        self._found.append(Read(cell.row_id, cell.sample, cell.request.prompt, after, before, after.input_tokens))
 
 
 def _explain(cell: Cell) -> Why:

@@ -13,11 +13,14 @@ import msgspec
 import pool_core
 from pool_core.interfaces.frozen import freeze
 from pool_core.interfaces.task import Task
-from pool_core.plan.model import BackendPlan, MemberParts
-from pool_core.recipe.models import Member, PoolSpec, Use
+from pool_core.plan.model import BackendPlan, MemberParts, Plan
+from pool_core.recipe.models import Member, Use
 from pool_core.registry import Kind, Registry
 
-__all__ = ["describe_assignment", "describe_parts"]
+__all__ = ["DIGEST", "describe_parts", "describe_plan"]
+
+#: What a digest begins with: texts that do not are fit to be shown.
+DIGEST = "#"
 
 _DIGEST_BYTES = 8
 
@@ -77,12 +80,19 @@ def describe_parts(
     )
 
 
-def describe_assignment(pool: PoolSpec) -> dict[str, str]:
-    """What decides which cells there are, beside the rows and the members' names: the parts as digests."""
-    parts = _list_options("pool", {"samples": pool.samples, "assign": pool.assign, "seed": pool.seed})
-    for member in pool.members:
-        parts |= _list_options(f"{member.name}", {"when": member.when, "weight": member.weight})
-    return parts
+def describe_plan(plan: Plan) -> dict[str, Any]:
+    """All parts of a plan as plain values, for a run to note: what the next one differs in can then be named."""
+    pool = plan.recipe.pool
+    cells = _list_options("pool", {"samples": pool.samples, "assign": pool.assign, "seed": pool.seed})
+    members = {}
+    for planned, member in zip(plan.members, pool.members, strict=True):
+        assert planned.parts is not None
+        members[planned.name] = {
+            "requests": dict(planned.parts.request),
+            "reading": dict(planned.parts.reading),
+            "cells": _list_options("member", {"when": member.when, "weight": member.weight}),
+        }
+    return {"cells": cells, "members": members}
 
 
 def _list_options(path: str, options: Mapping[str, Any]) -> dict[str, str]:
@@ -92,7 +102,8 @@ def _list_options(path: str, options: Mapping[str, Any]) -> dict[str, str]:
 def _digest(value: Any) -> str:
     # Unlike msgspec, the standard library sorts keys that are numbers and takes lone surrogates.
     plain = msgspec.to_builtins(value, str_keys=True, enc_hook=str)
-    return blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=_DIGEST_BYTES).hexdigest()
+    digest = blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=_DIGEST_BYTES)
+    return f"{DIGEST}{digest.hexdigest()}"
 
 
 def _identify(registry: Registry, kind: Kind, use: Use) -> _Plugin:

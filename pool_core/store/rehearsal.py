@@ -44,10 +44,14 @@ class Rehearsal(Store):
 
     def __init__(self, folder: Path, connection: sqlite3.Connection, lock: RunLock | None) -> None:
         super().__init__(folder, connection, lock)
+        #: Whether there is no run in the folder.
+        self.is_new = False
         with explain_errors("the store cannot be read", folder):
             connection.execute("BEGIN")
             for table in _COPIED:
-                (statement,) = connection.execute("SELECT sql FROM main.sqlite_schema WHERE name = ?", (table,)).fetchone()
+                (statement,) = connection.execute(
+                    "SELECT sql FROM main.sqlite_schema WHERE name = ?", (table,)
+                ).fetchone()
                 connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
                 connection.execute(f"INSERT INTO temp.{table} SELECT * FROM main.{table}")  # noqa: S608 - our own
             for statement in _OVERLAY:
@@ -60,7 +64,9 @@ class Rehearsal(Store):
             return super().read(folder)
         connection = sqlite3.connect("", isolation_level=None)  # a file of SQLite's own, which nobody else sees
         create_tables(connection)
-        return cls(folder, connection, None)
+        store = cls(folder, connection, None)
+        store.is_new = True
+        return store
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
