@@ -55,6 +55,8 @@ class MemberPreview:
     dropped: Mapping[DropReason, int]
     #: What differs from the last run; None where that is not known.
     changes: Sequence[Change] | None
+    #: Whether its code can change under an equal version, so that nothing of it is left without a look.
+    loose: bool
     #: Whether the last run did not have it, and the name that it had there if it was another one.
     is_new: bool
     was: str | None
@@ -124,6 +126,7 @@ def _to_dict(member: MemberPreview) -> dict[str, Any]:
     estimate = member.estimate
     return {
         "name": member.name,
+        "loose": member.loose,
         "new": member.is_new,
         "was": member.was,
         "model": estimate.model,
@@ -192,6 +195,7 @@ def _preview_member(
         account.because,
         {reason: count for (name, reason), count in dropped.items() if name == estimate.name},
         None if changes is None else changes.members.get(estimate.name, ()),
+        account.tally.member.request_fingerprint is None or account.tally.member.parse_fingerprint is None,
         changes is not None and estimate.name in changes.added,
         None if changes is None else changes.renamed.get(estimate.name),
     )

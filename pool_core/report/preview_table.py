@@ -124,7 +124,8 @@ def _describe_same(member: MemberPreview) -> str:
     if not member.reparsed:
         return ""
     outcomes = f"{count(member.changed, 'outcome')} changed" if member.changed else "no outcome changed"
-    return f"{count(member.reparsed, 'stored answer')} read again, asked nothing: {outcomes}"
+    looked = ", as code of an editable install or an object may have changed" if member.loose else ""
+    return f"{count(member.reparsed, 'stored answer')} read again{looked}, asked nothing: {outcomes}"
 
 
 def _name(changes: Sequence[Change]) -> str:
