@@ -25,6 +25,7 @@ from pool_core.errors import IncompatibleError, PoolError, RecipeError, UsageErr
 from pool_core.interfaces.encoding import encode_document
 from pool_core.plan.judge import is_same_file
 from pool_core.plan.model import Plan
+from pool_core.plan.parts import describe_plan
 from pool_core.plan.resolve import Resolver
 from pool_core.recipe.models import Output
 from pool_core.registry import Registry
@@ -258,6 +259,7 @@ def _keep_run_info(store: Store, plan: Plan, engine: Engine, keys: list[int]) ->
     store.set_meta(
         "run", {"members": members, "fields": info.fields, "output": info.output, "fallbacks": info.fallbacks}
     )
+    store.set_meta("parts", describe_plan(plan))
     manifest = {
         "pool_core": pool_core.__version__,
         "recipe": str(plan.source.path) if plan.source else None,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING
+from contextlib import redirect_stdout
 
 from pool_core.cli.options import (
     BlockOption,
@@ -19,15 +17,10 @@ from pool_core.cli.options import (
     override_files,
     plan_recipe,
     print_json,
+    show_rows,
 )
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 __all__ = ["estimate"]
-
-#: Rows between two signs of life on a terminal.
-_SIGN = 1000
 
 
 def estimate(
@@ -47,24 +40,9 @@ def estimate(
     plan = plan_recipe(override_files(loaded, rows, None), registry, source)
     refuse_incompatible(plan)
     folder = run_dir or choose_run_dir(recipe)
-    with redirect_stdout(sys.stderr), _show_rows(make_console(stderr=True)) as watch:  # for what plugins print
+    with redirect_stdout(sys.stderr), show_rows(make_console(stderr=True)) as watch:  # for what plugins print
         estimated = estimate_run(plan, folder, watch=watch)
     if json:
         print_json(estimated.to_dict())
     else:
         print_estimate(make_console(), estimated, folder)
-
-
-@contextmanager
-def _show_rows(console: Console) -> Iterator[Callable[[int], None] | None]:
-    """Show how many rows were looked at, on a terminal: a million take a while."""
-    if not console.is_terminal:
-        yield None
-        return
-    with console.status("") as status:
-
-        def show(rows: int) -> None:
-            if rows % _SIGN == 0:
-                status.update(f"{rows:,} rows")
-
-        yield show

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 import pool_core
-from pool_core.cli import check, contract, estimate, export, plugins, repair, retry, schema, show, status
+from pool_core.cli import check, contract, estimate, export, plan, plugins, repair, retry, schema, show, status
 from pool_core.cli import gc as gc_command
 from pool_core.cli import run as run_command
 
@@ -42,6 +42,7 @@ app = typer.Typer(
 app.command("run")(run_command.run)
 app.command("check")(check.check)
 app.command("estimate")(estimate.estimate)
+app.command("plan")(plan.plan)
 app.command("show")(show.show)
 app.command("export")(export.export)
 app.command("status")(status.status)

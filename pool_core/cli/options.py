@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,10 +35,13 @@ __all__ = [
     "override_files",
     "plan_recipe",
     "print_json",
+    "show_rows",
 ]
 
 #: Columns of a console that is no terminal. Files and pipes have no edge.
 UNLIMITED = 10_000
+#: Rows between two signs of life on a terminal.
+_SIGN = 1000
 
 RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.", show_default=False)]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.", show_default=False)]
@@ -125,6 +129,21 @@ def make_console(*, stderr: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else UNLIMITED)
+
+
+@contextmanager
+def show_rows(console: Console) -> Iterator[Callable[[int], None] | None]:
+    """Show how many rows were looked at, on a terminal: a million take a while."""
+    if not console.is_terminal:
+        yield None
+        return
+    with console.status("") as status:
+
+        def show(rows: int) -> None:
+            if rows % _SIGN == 0:
+                status.update(f"{rows:,} rows")
+
+        yield show
 
 
 def print_json(value: Any) -> None:

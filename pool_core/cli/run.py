@@ -50,6 +50,9 @@ def run(
             "--output", "-o", metavar="FILE", help="Another output file than the recipe's.", show_default=False
         ),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be asked, and why, as `pool plan` does.")
+    ] = False,
     json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")] = False,
     plugins: PluginsOption = None,
@@ -58,10 +61,14 @@ def run(
     """Run a recipe. The same command again goes on where the run stopped and asks nothing twice."""
     import asyncio
 
+    from pool_core.cli.plan import print_plan
     from pool_core.job import choose_run_dir, run_plan
     from pool_core.report.findings import print_findings
     from pool_core.report.tables import print_summary
 
+    if dry_run:
+        print_plan(recipe, run_dir, rows, output, json=json, plugins=plugins, block=block)
+        return
     loaded, source, registry = load_recipe_and_registry(recipe, plugins, block)
     plan = plan_recipe(override_files(loaded, rows, output), registry, source)
     console = make_console(stderr=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from pool_core.engine.bases import register_bases, release_answers
 from pool_core.engine.budget import Account
 from pool_core.engine.caller import Caller
 from pool_core.engine.events import MemberProgress
@@ -205,36 +206,9 @@ class Engine:
         for lane in self._lanes:
             lane.stop()
 
-    def _register_bases(self) -> list[dict[int, int | None]]:
-        """What the outcomes of each member rest on, by the key of the member that answers: itself or a fallback."""
-        texts = {
-            member.name: _describe_basis(member, backend)
-            for member, backend in zip(self.plan.members, self.backends, strict=True)
-        }
-        keys = {member.name: key for member, key in zip(self.plan.members, self.keys, strict=True)}
-        fallbacks = {member.name: member.fallback for member in self.plan.members}
-        found: list[dict[int, int | None]] = []
-        for name, text in texts.items():
-            bases = {keys[name]: self.store.register_basis(text)}
-            other = fallbacks[name]
-            while other is not None:
-                answered = texts[other]
-                both = None if text is None or answered is None else f"{text} by {answered}"
-                bases[keys[other]] = self.store.register_basis(both)
-                other = fallbacks[other]
-            found.append(bases)
-        return found
-
     def _prepare_work(self) -> list[WorkList]:
-        all_bases = self._register_bases()
-        free = self.store.release_answers(
-            [
-                (key, basis)
-                for key, bases in zip(self.keys, all_bases, strict=True)
-                for basis in bases.values()
-                if basis is not None
-            ]
-        )
+        all_bases = register_bases(self.store, self.plan.members, self.backends, self.keys)
+        free = release_answers(self.store, self.keys, all_bases)
         request_ids = itertools.count(1)
         return [
             WorkList(
@@ -310,13 +284,6 @@ async def _close_writer(writer: Writer) -> None:
 def _cap_pause(quota: Quota, most: float) -> Callable[[float], None]:
     """A pause that a server can ask for in an answer, and no longer than the recipe has patience."""
     return lambda seconds: quota.pause(min(seconds, most)) if seconds > 0 else None
-
-
-def _describe_basis(member: PlannedMember, backend: Backend[Any]) -> str | None:
-    """What a member's outcomes rest on, as one text; None where it is not known."""
-    if member.request_fingerprint is None or member.parse_fingerprint is None:
-        return None
-    return f"{member.request_fingerprint}/{member.parse_fingerprint}/{backend.identity}"
 
 
 def _find_first(group: BaseExceptionGroup[BaseException]) -> BaseException:

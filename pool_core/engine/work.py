@@ -172,7 +172,7 @@ class WorkList:
             key = pack_cell(row.key, self.key, sample)
             cell = known.get(key)
             if cell is not None and self._is_settled(cell):
-                self._count_settled(cell)
+                self._count_settled(cell, row)
                 continue
             if values is None:
                 values = decode_json(row.data)
@@ -182,7 +182,7 @@ class WorkList:
         """Whether the outcome stands: it rests on the member as it is, and on an answer that was paid for."""
         return cell.basis in self._known_bases and cell.answer is not None
 
-    def _count_settled(self, cell: KnownCell) -> None:
+    def _count_settled(self, cell: KnownCell, _row: StoredRow) -> None:
         self.progress.reused += 1
         if cell.status == "ok":
             self.progress.ok += 1
@@ -313,6 +313,23 @@ class WorkList:
         self, cell: Cell, outcome: Outcome, answered_by: int, paid: NewAnswer | None, stored: int | None, seconds: float
     ) -> None:
         """Record how a cell of this list ended. ``answered_by`` is the key of the member that ran it."""
+        record, outcome = self._make_record(cell, outcome, answered_by, stored, seconds)
+        self._store.writer.submit(record, paid)
+        if outcome.status == "ok":
+            self.progress.ok += 1
+        else:
+            self.progress.failed[str(outcome.cause)] += 1
+        if answered_by != self.key:
+            self.progress.taken_over += 1
+        for tell in self.on_end:
+            tell(outcome.cause)
+        if self._notify is not None:
+            self._notify("pool_cell_finished", CellFinished(cell.row_id, self.member.name, cell.sample, outcome))
+
+    def _make_record(
+        self, cell: Cell, outcome: Outcome, answered_by: int, stored: int | None, seconds: float
+    ) -> tuple[CellRecord, Outcome]:
+        """How the store has an outcome, and the outcome itself: failed where its outputs cannot be stored."""
         outputs = None
         if outcome.outputs is not None:
             try:
@@ -336,17 +353,7 @@ class WorkList:
             outputs,
             answered_by if answered_by != self.key else None,
         )
-        self._store.writer.submit(record, paid)
-        if outcome.status == "ok":
-            self.progress.ok += 1
-        else:
-            self.progress.failed[str(outcome.cause)] += 1
-        if answered_by != self.key:
-            self.progress.taken_over += 1
-        for tell in self.on_end:
-            tell(outcome.cause)
-        if self._notify is not None:
-            self._notify("pool_cell_finished", CellFinished(cell.row_id, self.member.name, cell.sample, outcome))
+        return record, outcome
 
 
 def read_usage(answer: Answer | None) -> Usage:

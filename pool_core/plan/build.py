@@ -21,6 +21,7 @@ from pool_core.plan.findings import apply_rules, check_rules, sort_findings
 from pool_core.plan.fingerprint import fingerprint_parsing, fingerprint_requests
 from pool_core.plan.judge import check_output, check_pool, run_policies
 from pool_core.plan.model import Plan, PlannedMember
+from pool_core.plan.parts import describe_parts
 from pool_core.plan.prices import find_price
 from pool_core.plan.resolve import Resolver
 from pool_core.plan.rows import FileRows, RowSource, merge_columns, take_sample
@@ -158,10 +159,12 @@ def _plan_member(
         hedge=member.hedge,
         stop_when=member.stop_when,
     )
+    parts = describe_parts(resolver.registry, member, task, backend, sampling, seed)
     return replace(
         planned,
-        request_fingerprint=fingerprint_requests(resolver.registry, member, backend, sampling, seed, adapter),
-        parse_fingerprint=fingerprint_parsing(resolver.registry, member, task, adapter),
+        parts=parts,
+        request_fingerprint=fingerprint_requests(parts),
+        parse_fingerprint=fingerprint_parsing(parts),
     )
 
 

@@ -25,7 +25,20 @@ from pool_core.recipe.yaml_source import Source
 if TYPE_CHECKING:
     from pool_core.templates import Expression
 
-__all__ = ["BackendPlan", "Plan", "PlannedMember"]
+__all__ = ["BackendPlan", "MemberParts", "Plan", "PlannedMember"]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberParts:
+    """What a member's requests and the reading of its answers rest on: by name of the part, such as
+    ``sampling.temperature``, a text that changes with it.
+    """
+
+    request: Mapping[str, str]
+    reading: Mapping[str, str]
+    #: Whether nothing else can change them: the code of editable installations and of objects can.
+    request_known: bool
+    reading_known: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +96,8 @@ class PlannedMember:
     price: TokenPrice | None = None
     #: Parameters that the recipe sets and the backend does not take; they are not sent.
     ignored: tuple[str, ...] = ()
+    #: What is asked and how it is read, part by part.
+    parts: MemberParts | None = None
     #: Changes when anything changes that shapes requests; None: not known, look at every request.
     request_fingerprint: str | None = None
     #: Changes when anything changes that shapes how answers are read; None: not known.

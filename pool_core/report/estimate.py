@@ -7,16 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pool_core.data.identify import identify_rows
-from pool_core.engine.run import build_backend
-from pool_core.errors import RecipeError
-from pool_core.interfaces.encoding import decode_json
-from pool_core.plan.model import Plan
+from pool_core.plan.model import Plan, PlannedMember
 from pool_core.report.duration import Load, Span, estimate_seconds
 from pool_core.report.member_estimate import MemberEstimate, Tally
-from pool_core.store.store import Store
+from pool_core.report.rehearsal import Rehearsed, rehearse_run
 
-__all__ = ["RunEstimate", "estimate_run"]
+__all__ = ["RunEstimate", "estimate_run", "sum_up"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,37 +71,33 @@ def estimate_run(plan: Plan, run_dir: Path, *, watch: Callable[[int], None] | No
         RecipeError: the recipe has no rows.
         RowsError, PluginError, StoreError: the rows, a backend or the run cannot be used.
     """
-    if plan.rows is None:
-        raise RecipeError("the recipe has no rows", hint="write `rows: FILE`, or give --rows FILE")
-    store = Store.read(run_dir) if Store.exists(run_dir) else None
-    try:
-        measured = store.measure_answers() if store is not None else {}
-        if store is not None:
-            store.release_answers(())
-        tallies = [Tally(member, build_backend(member), store) for member in plan.members]
-        rows = 0
-        for rows, row in enumerate(identify_rows(plan), start=1):
-            values = decode_json(row.data)
-            for tally, count in zip(tallies, row.assigned, strict=True):
-                if count:
-                    tally.add(row.row_id, values, count)
-            if watch is not None:
-                watch(rows)
-    finally:
-        if store is not None:
-            store.close()
-    members = [tally.summarize(measured.get(tally.member.name)) for tally in tallies]
+    tallies: list[Tally] = []
+
+    def open_account(member: PlannedMember) -> Tally:
+        tallies.append(Tally(member))
+        return tallies[-1]
+
+    rehearsed = rehearse_run(plan, run_dir, open_account, watch=watch)
+    return sum_up(rehearsed, tallies, run_dir)
+
+
+def sum_up(rehearsed: Rehearsed, tallies: Sequence[Tally], run_dir: Path) -> RunEstimate:
+    """The estimate of a run that was rehearsed."""
+    members = [
+        tally.summarize(backend.model, rehearsed.measured.get(tally.member.name))
+        for tally, backend in zip(tallies, rehearsed.backends, strict=True)
+    ]
     loads = [
         Load(
-            tally.backend.quota,
+            backend.quota,
             tally.member.limits,
             member.requests,
             _add([member.input_tokens, member.output_tokens]),
             member.latency,
         )
-        for tally, member in zip(tallies, members, strict=True)
+        for tally, member, backend in zip(tallies, members, rehearsed.backends, strict=True)
     ]
-    return RunEstimate(rows, members, estimate_seconds(loads), run_dir if store is not None else None)
+    return RunEstimate(rehearsed.rows.rows, members, estimate_seconds(loads), run_dir if rehearsed.found else None)
 
 
 def _add(spans: Sequence[Span]) -> Span:

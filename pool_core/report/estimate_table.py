@@ -16,7 +16,7 @@ from pool_core.report.estimate import RunEstimate
 from pool_core.report.lines import count, indent_rest
 from pool_core.report.member_estimate import MemberEstimate
 
-__all__ = ["format_seconds", "format_span", "print_estimate"]
+__all__ = ["format_cost", "format_seconds", "format_span", "print_estimate"]
 
 #: Characters shown of what a server, a row or a plugin says.
 _LONGEST = 1000
@@ -33,7 +33,7 @@ def print_estimate(console: Console, estimate: RunEstimate, run_dir: Path) -> No
         for member in estimate.members:
             print_indented(console, Text(_describe(member)), hanging=2)
     requests = sum(member.requests for member in estimate.members)
-    print_indented(console, Text(f"total: {count(requests, 'request')}, cost {_format_cost(estimate.cost)}"))
+    print_indented(console, Text(f"total: {count(requests, 'request')}, cost {format_cost(estimate.cost)}"))
     print_indented(console, Text(f"time: {_describe_time(estimate)}"), hanging=2)
     for note in _list_notes(estimate, run_dir):
         print_whole(console, f"note: {indent_rest(note, _LONGEST)}", "yellow")
@@ -53,7 +53,7 @@ def _tabulate(members: Sequence[MemberEstimate]) -> Table:
             f"{member.requests:,}",
             format_span(member.input_tokens, _format_tokens),
             format_span(member.output_tokens, _format_tokens),
-            _format_cost(member.cost),
+            format_cost(member.cost),
         )
     return table
 
@@ -65,7 +65,7 @@ def _describe(member: MemberEstimate) -> str:
     parts += [f"{member.failing:,} failing"] if member.failing else []
     parts.append(f"tokens in {format_span(member.input_tokens, _format_tokens)}")
     parts.append(f"tokens out {format_span(member.output_tokens, _format_tokens)}")
-    parts.append(f"cost {_format_cost(member.cost)}")
+    parts.append(f"cost {format_cost(member.cost)}")
     return f"{member.name}: {count(member.cells, 'cell')}: " + ", ".join(parts)
 
 
@@ -82,7 +82,8 @@ def _format_tokens(tokens: float) -> str:
     return f"{tokens:,.0f}"
 
 
-def _format_cost(cost: Span | None) -> str:
+def format_cost(cost: Span | None) -> str:
+    """Dollars, as `format_span` writes them; ``unknown`` without a price."""
     return "unknown" if cost is None else format_span(cost, format_dollars)
 
 

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, floor, sqrt
-from typing import Any
 
-from pool_core.errors import PoolError
-from pool_core.interfaces.backend import Backend
-from pool_core.interfaces.encoding import decode_answer
-from pool_core.interfaces.values import Row
-from pool_core.plan.assign import WHEN_FAILED
-from pool_core.plan.cells import collect_sampling, compute_key, make_prompt
+from pool_core.engine.rehearsal import Asked, Failing, Found, Read, Settled
+from pool_core.interfaces.values import Prompt
 from pool_core.plan.model import PlannedMember
 from pool_core.plan.prices import TokenPrice
 from pool_core.plan.tokens import TokenRange, count_tokens, find_max_tokens
 from pool_core.report.duration import Span
 from pool_core.store.records import Measured
-from pool_core.store.store import Store
 
 __all__ = ["MemberEstimate", "Tally", "predict_output"]
 
@@ -57,10 +51,8 @@ class Tally:
     """Counts the cells of one member."""
 
     member: PlannedMember
-    backend: Backend[Any]
-    store: Store | None
-    cells: int = 0
-    reused: int = 0
+    settled: int = 0
+    read: int = 0
     failing: int = 0
     problem: str = ""
     requests: int = 0
@@ -81,45 +73,26 @@ class Tally:
     low_rates: float = 0.0
     high_rates: float = 0.0
 
-    def add(self, row_id: str, row: Row, count: int) -> None:
-        """Count the cells of one row."""
-        samples = 1 if count == WHEN_FAILED else count
-        self.cells += samples
-        try:
-            if count == WHEN_FAILED and self.member.when is not None:
-                self.member.when.test(row)
-            prompt = make_prompt(self.member, row)
-            bodies = [self.backend.encode(prompt, collect_sampling(self.member, sample)) for sample in range(samples)]
-        except PoolError as error:
-            self._add_failing(row_id, samples, error.message)
-        except Exception as error:  # noqa: BLE001 - as in a run, a broken backend costs its cell
-            name = self.member.backend.name
-            broken = f"the backend {name} cannot write the request: {type(error).__name__}: {error}"
-            self._add_failing(row_id, samples, broken)
-        else:
-            tokens = count_tokens(prompt)
-            for sample, body in enumerate(bodies):
-                if not self._find_answer(body, sample, tokens):
-                    self._add_request(tokens)
+    def add(self, found: Found) -> None:
+        """Count what becomes of one cell."""
+        match found:
+            case Settled():
+                self.settled += 1
+            case Read():
+                self.read += 1
+                self.weigh(found.prompt, found.input_tokens)
+            case Failing():
+                self.failing += 1
+                self.problem = self.problem or f"row {found.row_id!r}: {found.message}"
+            case Asked():
+                self._add_request(count_tokens(found.prompt))
 
-    def _add_failing(self, row_id: str, samples: int, message: str) -> None:
-        self.failing += samples
-        self.problem = self.problem or f"row {row_id!r}: {message}"
-
-    def _find_answer(self, body: bytes, sample: int, tokens: TokenRange) -> bool:
-        """Whether the request's answer is stored; it tells how many tokens such prompts have."""
-        if self.store is None:
-            return False
-        found = self.store.take_answer(compute_key(self.backend.identity, body, sample), None)
-        if found is None:
-            return False
-        self.reused += 1
-        usage = decode_answer(found[1]).usage
-        if usage is not None and usage.input_tokens is not None:
+    def weigh(self, prompt: Prompt, input_tokens: int | None) -> None:
+        """Note how many tokens a prompt had, as its answer says; None where it does not."""
+        if input_tokens is not None:
             self.seen += 1
-            self.seen_low += tokens.low
-            self.seen_tokens += usage.input_tokens
-        return True
+            self.seen_low += count_tokens(prompt).low
+            self.seen_tokens += input_tokens
 
     def _add_request(self, tokens: TokenRange) -> None:
         low, high = tokens.low, tokens.low if tokens.high is None else tokens.high
@@ -135,7 +108,7 @@ class Tally:
             self.low_rates += low_rate.output
             self.high_rates += high_rate.output
 
-    def summarize(self, measured: Measured | None) -> MemberEstimate:
+    def summarize(self, model: str, measured: Measured | None) -> MemberEstimate:
         """The estimate, with what stored answers tell where they do."""
         most = find_max_tokens(self.member.sampling)
         known = measured is not None and measured.told >= LEAST_ANSWERS
@@ -149,9 +122,9 @@ class Tally:
             )
         return MemberEstimate(
             name=self.member.name,
-            model=self.backend.model,
-            cells=self.cells,
-            reused=self.reused,
+            model=model,
+            cells=self.settled + self.read + self.failing + self.requests,
+            reused=self.settled + self.read,
             failing=self.failing,
             problem=self.problem,
             requests=self.requests,

@@ -11,7 +11,7 @@ from pool_core.interfaces.encoding import encode_json
 from pool_core.store.records import NewRow
 from pool_core.store.sealing import INSERTS, is_intact, seal, select
 
-__all__ = ["IngestCount", "ingest_rows"]
+__all__ = ["IngestCount", "define_count_samples", "ingest_rows", "replace_rows"]
 
 #: In a row's assignment: the member's condition failed; one failed cell stands for it.
 _CONDITION_FAILED = 255
@@ -47,23 +47,30 @@ def ingest_rows(
     """
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        ingest = _Ingest(connection)
-        for position, row in enumerate(rows):
-            ingest.take(position, row)
-            if len(ingest.duplicates) >= _MOST_DUPLICATES:
-                break
-        if ingest.duplicates:
-            raise RowsError(
-                "ids must be unique: " + "; ".join(ingest.duplicates),
-                where=name,
-                hint="choose another id column, or none: then a row's content identifies it",
-            )
-        count = ingest.finish(reassign=reassign)
-        if reassign or ingest.reassigned or count.removed or count.damaged or 0 < count.added < count.rows:
-            _drop_stale_cells(connection, members)
-        # in the same transaction: without it nobody could tell whose the bytes of an assignment are
-        for key, value in (("members", list(members)), ("rows", count.rows)):
-            connection.execute(INSERTS["meta"], seal("meta", (key, encode_json(value))))
+        return replace_rows(connection, rows, members, name=name, reassign=reassign)
+
+
+def replace_rows(
+    connection: sqlite3.Connection, rows: Iterable[NewRow], members: Sequence[int], *, name: str, reassign: bool
+) -> IngestCount:
+    """`ingest_rows` within the caller's transaction."""
+    ingest = _Ingest(connection)
+    for position, row in enumerate(rows):
+        ingest.take(position, row)
+        if len(ingest.duplicates) >= _MOST_DUPLICATES:
+            break
+    if ingest.duplicates:
+        raise RowsError(
+            "ids must be unique: " + "; ".join(ingest.duplicates),
+            where=name,
+            hint="choose another id column, or none: then a row's content identifies it",
+        )
+    count = ingest.finish(reassign=reassign)
+    if reassign or ingest.reassigned or count.removed or count.damaged or 0 < count.added < count.rows:
+        _drop_stale_cells(connection, members)
+    # in the same transaction: without it nobody could tell whose the bytes of an assignment are
+    for key, value in (("members", list(members)), ("rows", count.rows)):
+        connection.execute(INSERTS["meta"], seal("meta", (key, encode_json(value))))
     return count
 
 
@@ -147,6 +154,19 @@ def _drop_damaged_end(connection: sqlite3.Connection) -> int:
 
 def _drop_stale_cells(connection: sqlite3.Connection, members: Sequence[int]) -> None:
     """Remove the outcomes of cells that the assignment has no more. Their answers stay."""
+    define_count_samples(connection, members)
+    connection.execute(
+        "DELETE FROM cells WHERE (key & 255) >= "
+        "count_samples((SELECT assigned FROM rows WHERE rows.key = cells.key >> 24), cells.key >> 8 & 65535)"
+    )
+
+
+def define_count_samples(connection: sqlite3.Connection, members: Sequence[int]) -> None:
+    """Let statements use ``count_samples``: of a row's assignment and a member's key, the number of its cells.
+
+    Args:
+        members: the key of each member, in the order of the assignment.
+    """
     places = {member: place for place, member in enumerate(members)}
 
     def count_samples(assigned: bytes | None, member: int) -> int:
@@ -156,7 +176,3 @@ def _drop_stale_cells(connection: sqlite3.Connection, members: Sequence[int]) ->
         return 1 if assigned[place] == _CONDITION_FAILED else assigned[place]
 
     connection.create_function("count_samples", 2, count_samples, deterministic=True)
-    connection.execute(
-        "DELETE FROM cells WHERE (key & 255) >= "
-        "count_samples((SELECT assigned FROM rows WHERE rows.key = cells.key >> 24), cells.key >> 8 & 65535)"
-    )

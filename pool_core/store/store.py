@@ -285,6 +285,12 @@ class Store:
         )
         return [CellRecord(*cell[:-1]) for cell in found if self._check("cells", cell)]
 
+    def read_cell(self, key: int) -> CellRecord | None:
+        """The outcome of one cell; None where it has none."""
+        for cell in self.query(select("cells") + "WHERE key = ?", (key,)):
+            return CellRecord(*cell[:-1]) if self._check("cells", cell) else None
+        return None
+
     def read_answer(self, key: int) -> bytes | None:
         """The stored answer with this key; None where it is damaged, or was given up for room."""
         for record in self.query(select("answers") + "WHERE key = ?", (key,)):

@@ -371,4 +371,4 @@ def test_memory_does_not_grow_with_the_rows(world):
         return peak
 
     measure(10)
-    assert measure(20_000) < measure(200) + 100_000
+    assert measure(20_000) < measure(1000) + 100_000  # a lane holds 256 rows
