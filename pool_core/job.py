@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -129,6 +130,7 @@ async def run_plan(
             output=path,
             notes=[*notes, *engine.notes, *watchdog.describe_slow(), *engine.lag.describe()],
             limit=engine.limit,
+            outcomes=_read_outcomes(store, plan, keys),
         )
         _write_report(summary)
         told = len(notes)
@@ -159,6 +161,16 @@ def _note_faults(store: Store, counted: IngestCount, *, input_changed: bool) -> 
             f"{count(damaged, 'stored record')} had been damaged and were not used: "
             "what rests on them was done again, of stored answers where they can be read"
         )
+
+
+def _read_outcomes(store: Store, plan: Plan, keys: Sequence[int]) -> dict[str, Counter[tuple[str, str]]]:
+    """How the cells of each member stand in the store, by status and cause."""
+    names = {key: member.name for key, member in zip(keys, plan.members, strict=True)}
+    found: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in names.values()}
+    for key, status, cause, number in store.count_cells():
+        if key in names:
+            found[names[key]][status, cause] += number
+    return found
 
 
 def _add_hint(error: Exception, run_dir: Path) -> Exception:

@@ -10,8 +10,9 @@ from typing import Any
 from pool_core.errors import BackendError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.values import Answer, Cause, Request
+from pool_core.watchdog import describe_error
 
-__all__ = ["Second", "send", "send_hedged"]
+__all__ = ["Second", "is_cancelled", "refresh", "send", "send_hedged"]
 
 
 #: Seconds beyond the threshold: a call that takes as long as its like is not slow.
@@ -41,7 +42,7 @@ async def send(backend: Backend[Any], name: str, request: Request) -> Answer:
         text = str(error) or f"no answer within {request.timeout:g} s"
         raise BackendError(Cause.TIMEOUT, text, maybe_billed=not str(error)) from error
     except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+        if isinstance(error, asyncio.CancelledError) and is_cancelled():
             raise
         raise BackendError(Cause.PLUGIN, f"the backend {name} broke: {type(error).__name__}: {error}") from error
     if not isinstance(answer, Answer):
@@ -112,6 +113,21 @@ async def _end(calls: Sequence[asyncio.Task[Any]]) -> list[Answer]:
     return [end for end in ends if isinstance(end, Answer)]
 
 
+async def refresh(backend: Backend[Any], seconds: float) -> bool:
+    """Have ``backend`` read its key again. Returns whether it is another one. Raises `BackendError` alone."""
+    try:
+        async with asyncio.timeout(seconds):
+            return bool(await backend.refresh())
+    except (BackendError, KeyboardInterrupt):
+        raise
+    except TimeoutError as error:
+        raise BackendError(Cause.TIMEOUT, str(error) or f"not within {seconds:g} s") from error
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError) and is_cancelled():
+            raise
+        raise BackendError(Cause.PLUGIN, describe_error(error)) from error
+
+
 def _check_error(error: BackendError, name: str) -> None:
     """Raise another `BackendError` in the place of one that cannot be acted on."""
     if not isinstance(error.cause, Cause):
@@ -124,7 +140,7 @@ def _check_error(error: BackendError, name: str) -> None:
         ) from error
 
 
-def _is_cancelled() -> bool:
+def is_cancelled() -> bool:
     """Whether the running task was asked to end; a backend may raise `CancelledError` of its own accord."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, TypeVar
 
-from pool_core.engine.attempt import Second, send, send_hedged
+from pool_core.engine.attempt import Second, refresh, send, send_hedged
 from pool_core.engine.breaker import Breaker
 from pool_core.engine.budget import Reservation
 from pool_core.engine.health import Health
@@ -133,8 +133,9 @@ class Caller:
             if call.end is End.CANCELLED:
                 self._breaker.note_neutral(probe=probe)
         if error is not None:
-            refused = error.cause is Cause.AUTH and not error.stops_member
-            return Step(Next.AGAIN) if refused and await self._has_new_key(cell, sent) else step
+            if error.cause is Cause.AUTH and not error.stops_member:
+                return await self._try_new_key(cell, sent, step)
+            return step
         now = loop.time()
         self._note_answer(cell, now - sent)
         try:
@@ -210,7 +211,7 @@ class Caller:
         Before the call's place is free: the next call would take it. A wait that is longer than this
         member's patience stops the member; the others ask, and are told the same.
         """
-        named = error.retry_after if error.cause is Cause.RATE_LIMIT else None
+        named = error.retry_after if error.cause in _ENDS else None
         if named is not None and 0 < named <= self._limits.max_wait:
             self._quota.pause(named)
 
@@ -247,18 +248,24 @@ class Caller:
         else:
             self._breaker.note_success()  # the server works, and refuses this one request
 
-    async def _has_new_key(self, cell: Cell, sent: float) -> bool:
-        """Whether the key has changed since ``cell`` was sent; it is read again once per cell."""
+    async def _try_new_key(self, cell: Cell, sent: float, refused: Step) -> Step:
+        """Ask again where the key has changed since ``cell`` was sent; it is read again once per cell."""
         if not self._health.answered or cell.refreshed:
-            return False
+            return refused
         cell.refreshed = True
+        try:
+            return Step(Next.AGAIN) if await self._wait(self._read_key(sent)) else refused
+        except BackendError as error:
+            return replace(refused, stop=f"{refused.stop}; the key cannot be read again: {error.message}")
+        except _StoppedError:
+            return refused
+
+    async def _read_key(self, sent: float) -> bool:
+        """Whether the key is another one than at ``sent``. Raises `BackendError` where it cannot be read."""
         async with self._refreshing:
             if sent < self._key_read_at:
                 return True  # the failure of another cell has led to a new key meanwhile
-            try:
-                changed = await self._backend.refresh()
-            except BackendError:
-                return False  # the refusal that led here says what is wrong
-            if changed:
+            if await refresh(self._backend, self._limits.timeout):
                 self._key_read_at = asyncio.get_running_loop().time()
-            return changed
+                return True
+            return False

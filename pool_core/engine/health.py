@@ -46,7 +46,8 @@ class Health:
             probes: failed probes since the breaker opened.
             now: seconds on the loop's clock.
         """
-        self._reached = self._reached or error.cause not in _WITHOUT_SERVER
+        silent = error.cause is Cause.TIMEOUT and not error.maybe_billed  # no connection came about
+        self._reached = self._reached or (error.cause not in _WITHOUT_SERVER and not silent)
         if error.cause not in TROUBLES and error.cause is not Cause.RATE_LIMIT:
             self._failing_since = None
         elif self._failing_since is None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from pool_core.engine.attempt import is_cancelled
 from pool_core.engine.bases import register_bases, release_answers
 from pool_core.engine.budget import Account
 from pool_core.engine.caller import Caller
@@ -20,7 +21,7 @@ from pool_core.engine.quota import Quota
 from pool_core.engine.reading import Reader
 from pool_core.engine.retry import RetryBudget
 from pool_core.engine.sharing import make_quotas
-from pool_core.engine.spending import Spending
+from pool_core.engine.spending import Spending, guess_unknown
 from pool_core.engine.thresholds import FailureCount
 from pool_core.engine.work import WorkList
 from pool_core.errors import BackendError, PluginError
@@ -28,10 +29,11 @@ from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.values import Cause
 from pool_core.plan.assign import WHEN_FAILED
 from pool_core.plan.model import Plan, PlannedMember
+from pool_core.plan.prices import compute_cost
 from pool_core.recipe.models import Budget, StopWhen
 from pool_core.store.store import Store
 from pool_core.store.writer import Writer
-from pool_core.watchdog import Watchdog
+from pool_core.watchdog import Watchdog, describe_error
 
 __all__ = ["Engine", "Notify", "build_backend"]
 
@@ -64,6 +66,7 @@ class Engine:
     #: How late the event loop was.
     lag: LagMonitor = field(init=False)
     _reader: Reader = field(init=False)
+    _opening: list[asyncio.Task[str]] = field(init=False, default_factory=list)
     _lanes: list[Lane] = field(init=False, default_factory=list)
     _stopped: bool = field(init=False, default=False)
     _task: asyncio.Task[None] | None = field(init=False, default=None)
@@ -90,6 +93,11 @@ class Engine:
         if self._stopped and self._task is not None:
             self._task.cancel()
         self._stopped = True
+        self._stop_lanes()
+
+    def _stop_lanes(self) -> None:
+        for opening in self._opening:
+            opening.cancel()
         for lane in self._lanes:
             lane.stop()
 
@@ -140,6 +148,7 @@ class Engine:
                 timer = loop.call_later(left, self._end_time)
             async with asyncio.TaskGroup() as group:
                 opening = {key: group.create_task(_open(backend)) for key, backend in backends.items()}
+                self._opening = list(opening.values())
                 for lane, backend in zip(self._lanes, self.backends, strict=True):
                     group.create_task(_run_lane(lane, opening[id(backend)]))
         finally:
@@ -151,6 +160,9 @@ class Engine:
                 self._reader.close()
                 problems = await asyncio.gather(*map(_close, backends.values()))
                 self.notes += filter(None, problems)
+                if self._account is not None:
+                    # calls that may have been billed, and answers that did not say: no record of theirs has it
+                    self.store.set_meta("account", {"tokens": self._account.tokens, "cost": self._account.cost})
                 if self._account is not None and self._account.estimated:
                     calls = f"{self._account.estimated:,} calls did not say what they used"
                     self.notes.append(f"{calls}; the budget counts them as estimated")
@@ -172,9 +184,16 @@ class Engine:
             watch = self._make_watch(self.plan.recipe.pool.stop_when, self._stop_by_limit)
             for work in works:
                 work.on_end.append(watch)
+        by_name = {work.member.name: (work, backend) for work, backend in zip(works, self.backends, strict=True)}
         for member in self.plan.members:
-            if member.fallback is not None:
-                lanes[member.name].fall_back_to(lanes[member.fallback])
+            if member.fallback is None:
+                continue
+            lanes[member.name].fall_back_to(lanes[member.fallback])
+            following: str | None = member.fallback
+            while following is not None:
+                other = by_name[following]
+                by_name[member.name][0].fallbacks[other[0].key] = other
+                following = other[0].member.fallback
         return list(lanes.values())
 
     def _open_account(self, now: float) -> Account | None:
@@ -182,9 +201,18 @@ class Engine:
         budget = self.plan.recipe.budget
         if budget == Budget():
             return None
-        spent = self.store.read_spent().values()
-        tokens = sum(each.input_tokens + each.output_tokens for each in spent)
-        return Account(budget, tokens=tokens, cost=sum(each.cost for each in spent), started=now)
+        spent = self.store.read_spent()
+        members = dict(zip(self.keys, self.plan.members, strict=True))
+        tokens, cost = 0, 0.0
+        for key, each in spent.items():
+            tokens += each.input_tokens + each.output_tokens
+            cost += each.cost
+            if key in members:  # where an answer does not say what it used, the estimate does
+                unknown = guess_unknown(members[key])
+                tokens += each.unknown_tokens * ((unknown.input_tokens or 0) + (unknown.output_tokens or 0))
+                cost += each.unknown_cost * (compute_cost(unknown, members[key].price) or 0.0)
+        counted = self.store.get_meta("account") or {"tokens": 0, "cost": 0.0}
+        return Account(budget, tokens=max(tokens, counted["tokens"]), cost=max(cost, counted["cost"]), started=now)
 
     def _end_time(self) -> None:
         assert self._account is not None
@@ -203,8 +231,7 @@ class Engine:
     def _stop_by_limit(self, reason: str) -> None:
         """Send nothing more since a limit of the recipe is reached."""
         self.limit = self.limit or reason
-        for lane in self._lanes:
-            lane.stop()
+        self._stop_lanes()
 
     def _prepare_work(self) -> list[WorkList]:
         all_bases = register_bases(self.store, self.plan.members, self.backends, self.keys)
@@ -243,14 +270,21 @@ async def _open(backend: Backend[Any]) -> str:
         await backend.open()
     except BackendError as error:
         return str(error)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - one member's backend must not stop the others
-        return f"its backend cannot be opened: {type(error).__name__}: {error}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError) and is_cancelled():
+            raise
+        return f"its backend cannot be opened: {describe_error(error)}"
     return ""
 
 
 async def _run_lane(lane: Lane, opening: asyncio.Task[str]) -> None:
     """Run a lane once its backend is open: one that is slow to open holds up no other."""
-    if problem := await opening:
+    await asyncio.wait([opening])
+    if opening.cancelled():  # the run was stopped meanwhile
+        lane.stop()
+    elif problem := opening.result():
         lane.stop_member(problem)
     await lane.run()
 
@@ -262,8 +296,12 @@ async def _close(backend: Backend[Any]) -> str:
             await backend.aclose()
     except TimeoutError:
         return f"the backend {backend.model} was not closed within {CLOSE_SECONDS:g} s"
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - every answer is in the store already
-        return f"the backend {backend.model} cannot be closed: {type(error).__name__}: {error}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError) and is_cancelled():
+            raise
+        return f"the backend {backend.model} cannot be closed: {describe_error(error)}"
     return ""
 
 

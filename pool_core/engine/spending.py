@@ -11,7 +11,7 @@ from pool_core.plan.model import PlannedMember
 from pool_core.plan.prices import compute_cost
 from pool_core.plan.tokens import Forecast, find_max_tokens
 
-__all__ = ["Spending"]
+__all__ = ["Spending", "guess_unknown"]
 
 
 class Spending:
@@ -65,6 +65,11 @@ class Spending:
         """Count nothing for a call that brought no answer."""
         if reservation is not None and self._account is not None:
             self._account.release(reservation)
+
+
+def guess_unknown(member: PlannedMember) -> Usage:
+    """The tokens of a call of which nothing is known but its member."""
+    return Forecast(find_max_tokens(member.sampling)).guess(b"")
 
 
 def _sum(usage: Usage) -> int:

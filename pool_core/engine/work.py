@@ -111,6 +111,8 @@ class WorkList:
         self._wall_time = wall_time
         self._notify = notify
         self._reader = reader
+        #: By key, the members that take this one's cells over, with their backends.
+        self.fallbacks: dict[int, tuple[WorkList, Backend[Any]]] = {}
         #: Told of the end of each cell, with its cause if it failed.
         self.on_end: list[Callable[[Cause | None], None]] = []
         self._position = -1
@@ -195,6 +197,8 @@ class WorkList:
         Raises:
             PluginError: no call of the task can work. The cell is not finished.
         """
+        if await self._reuse_fallback(cell):
+            return False
         while await self._write_request(cell, backend):
             stored = self._take_answer(cell)
             if stored is None:
@@ -205,6 +209,22 @@ class WorkList:
                 self.progress.reused += 1
                 self.finish(cell, outcome, stored=key)
                 break
+        return False
+
+    async def _reuse_fallback(self, cell: Cell) -> bool:
+        """Finish a cell that its fallback has answered, if that answer still is one to what would be asked now.
+
+        Where the members' configurations are known to be the same, such a cell is settled and does not come here.
+        """
+        known = cell.known
+        if cell.home is not self or known is None or known.answer is None or cell.prompt is not None:
+            return False
+        if known.answered_by not in self.fallbacks:
+            return False
+        fallback, backend = self.fallbacks[known.answered_by]
+        if not await fallback.prepare(cell, backend):
+            return True
+        cell.restart()
         return False
 
     async def _write_request(self, cell: Cell, backend: Backend[Any]) -> bool:

@@ -91,20 +91,22 @@ def summarize_run(
     output: Path | None,
     notes: Sequence[str],
     limit: str = "",
+    outcomes: Mapping[str, Mapping[tuple[str, str], int]] | None = None,
 ) -> RunSummary:
     """The summary of what the engine counted. A run that was stopped and left nothing over is neither limited nor
     interrupted.
 
     Args:
+        outcomes: by member, how many cells the store holds by status and cause. They count where the run did not
+            come to all cells: those that earlier runs have finished stand all the same.
         limit: which limit of the recipe stopped the run, and what to do.
     """
+    left = any(member.done < member.total for member in progress)
     members = tuple(
         MemberSummary(
             name=member.name,
             cells=member.total,
-            ok=member.ok,
-            failed=dict(sorted(member.failed.items())),
-            pending=member.total - member.done,
+            **_count_outcomes(member, (outcomes or {}).get(member.name)),
             reused=member.reused,
             requests=member.requests,
             retries=member.retries,
@@ -120,8 +122,17 @@ def summarize_run(
         for member in progress
     )
     status: RunStatus = "complete"
-    if any(member.pending for member in members) and (limit or interrupted):
+    if left and (limit or interrupted):
         status = "limited" if limit else "interrupted"
-    elif any(member.ok < member.cells for member in members):
+    elif left or any(member.ok < member.cells for member in members):
         status = "partial"
     return RunSummary(status, rows, seconds, members, folder, output, tuple(notes), limit)
+
+
+def _count_outcomes(member: MemberProgress, stored: Mapping[tuple[str, str], int] | None) -> dict[str, Any]:
+    """How a member's cells stand: as the engine counted, or as the store has it where the engine did not see all."""
+    if stored is None or member.done >= member.total:
+        return {"ok": member.ok, "failed": dict(sorted(member.failed.items())), "pending": member.total - member.done}
+    failed = {cause: number for (status, cause), number in sorted(stored.items()) if status != "ok"}
+    ok = sum(number for (status, _), number in stored.items() if status == "ok")
+    return {"ok": ok, "failed": failed, "pending": max(0, member.total - ok - sum(failed.values()))}

@@ -93,6 +93,8 @@ class KnownCell(NamedTuple):
     cause: str
     basis: int | None
     answer: int | None
+    #: Key of the member that answered in the place of the cell's own.
+    answered_by: int | None = None
 
 
 class Measured(NamedTuple):

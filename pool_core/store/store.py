@@ -273,7 +273,7 @@ class Store:
         for record in found:
             key, status, basis, answer, *_ = record
             if self._check("cells", record):
-                known[key] = KnownCell(status, record[8], basis, answer)
+                known[key] = KnownCell(status, record[8], basis, answer, record[11])
             else:
                 self._free_answers.release(key, basis, answer)
         return known

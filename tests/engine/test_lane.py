@@ -298,7 +298,7 @@ def test_a_server_that_was_never_reached_stops_its_member(make_member, run_membe
 @pytest.mark.parametrize(
     "first",
     ["yes", BackendError(Cause.BAD_REQUEST, "no"), BackendError(Cause.RATE_LIMIT, "later"),
-     BackendError(Cause.TIMEOUT, "slow"), BackendError(Cause.CONTENT_FILTER, "withheld")],
+     BackendError(Cause.TIMEOUT, "slow", maybe_billed=True), BackendError(Cause.CONTENT_FILTER, "withheld")],
 )  # fmt: skip
 def test_a_server_that_was_reached_once_does_not_stop_its_member(first, make_member, run_members):
     said = [first]

@@ -23,7 +23,7 @@ EXACT = 1e-6
 #: By how much a wait that a server names may be cut short, in seconds.
 SHORTEST = 0.05
 #: What a recipe says by default.
-CONCURRENCY, ATTEMPTS, TIMEOUT, MAX_WAIT, MAX_STALL = 32, 8, 120.0, 600.0, 600.0
+CONCURRENCY, ATTEMPTS, TIMEOUT, MAX_WAIT, MAX_STALL = 256, 8, 120.0, 600.0, 600.0
 #: Seconds that a backend may take to close.
 CLOSING = 10.0
 #: Seconds that a backend is given to say itself that its time is over.
