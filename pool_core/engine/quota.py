@@ -78,7 +78,7 @@ class Quota:
             raise
 
     def release(self, place: Place, end: End, usage: Usage | None = None) -> None:
-        """Give ``place`` back, and tell how its call ended and what it used."""
+        """Give ``place`` back, and tell how its call ended and what it used: whole numbers of tokens, 0 or more."""
         self.in_flight -= 1
         if self._rate is not None:
             refused = end is End.LIMITED or end is End.OVERLOADED

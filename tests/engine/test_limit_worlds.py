@@ -121,6 +121,13 @@ def test_it_recovers_from_an_outage_within_a_minute(kind, queue):
     assert asked < before.requests * (5 if kind in {"down", "failing"} else 1)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_it_comes_back_to_what_the_server_bore_before_it_refused_everything(seed):
+    load = run_load(180, seed=seed, capacity=32, outages=[Outage(60, 120, "limited")])
+    assert min(collect_limits(load, 115, 119)) == 1
+    assert is_near(load.curve[-1].limit, 32)
+
+
 def test_members_of_one_server_get_equal_parts():
     load = run_load(60, capacity=20, members=3)
     assert min(load.answered.values()) > 0.95 * max(load.answered.values())

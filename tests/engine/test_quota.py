@@ -271,35 +271,36 @@ class Turns:
 def test_turns_are_those_of_a_simple_model_and_all_are_served(limit, steps):
     async def main():
         quota, turns, tasks, held, served = Quota(limit), Turns(limit), {}, [], []
+        anyone = asyncio.ensure_future(asyncio.sleep(0))
 
         async def ask(call, member):
             held.append(await quota.acquire(member))
             served.append(call)
 
         async def compare():
-            for _ in range(3):
-                await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
             assert served == turns.serve()
             assert quota.in_flight == len(held) <= limit
 
-        def release():
+        async def release():
             quota.release(held.pop(0), End.ANSWERED)
             turns.released += 1
+            await compare()
 
         for call, (what, value) in enumerate(steps):
             if what == "ask":
                 tasks[call] = asyncio.ensure_future(ask(call, value))
                 turns.ask(call, value)
-            elif what == "cancel" and (gone := turns.cancel_one(value)) is not None:
-                tasks[gone].cancel()
-            elif what == "release" and held:
-                release()
+            elif what == "cancel":
+                gone = turns.cancel_one(value)
+                tasks.get(gone, anyone).cancel()
+            elif held:
+                await release()
             await compare()
         while held:
-            release()
-            await compare()
+            await release()
         assert not turns.list_waiting()
-        assert all(task.done() for task in tasks.values())
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
 
     run_virtual(main())
 

@@ -42,8 +42,9 @@ class Stretch:
         self.seconds += latency
         logarithm = math.log(latency)
         self._plain.add(logarithm)
-        if usage is not None and usage.output_tokens:
-            self._per_token.add(logarithm - math.log(usage.output_tokens))
+        tokens = usage.output_tokens if usage is not None else None
+        if tokens is not None and tokens > 0:
+            self._per_token.add(logarithm - math.log(tokens))
 
     def add_all(self, other: Stretch) -> None:
         """Count the answers of another stretch as well."""
