@@ -109,6 +109,10 @@ def test_histories(preview_world):
             return type(preview_world)(run_dir)
 
     Bound.TestCase.settings = settings(
-        max_examples=25, stateful_step_count=14, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+        max_examples=25,
+        stateful_step_count=14,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        derandomize=True,
     )
     Bound.TestCase("runTest").runTest()
