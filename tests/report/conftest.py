@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from contextlib import closing
+from typing import ClassVar
 
 import pytest
 
@@ -27,7 +28,7 @@ class CountingBackend(ScriptedBackend):
     """Answers what it is asked in capitals, and counts by model. Texts with ``broken`` find no connection."""
 
     Config = ScriptedConfig
-    sent: Counter = Counter()
+    sent: ClassVar[Counter] = Counter()
 
     def __init__(self, config):
         super().__init__(self._answer, config.model)
