@@ -74,11 +74,12 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
     if source is not None:
         inputs["recipe"] = source.path
     folder = source.folder if source is not None else Path.cwd()
-    asked = find_asked(members, sample, columns or {}, declared, routed=pool.assign == "routed")
+    routed = pool.assign == "routed"
+    asked = find_asked(members, sample, columns or {}, declared, routed=routed)
     with Watchdog() as watchdog:
         findings = [
             *run_policies(policies, signatures, watchdog),
-            *check_inputs(members, asked, columns or {}, declared, complete=complete),
+            *check_inputs(members, asked, columns or {}, declared, complete=complete, routed=routed),
             *check_members(members, asked, sample, watchdog, complete=columns_complete),
             *check_budget(recipe.budget, members),
             *check_pool(pool, members, columns, complete=columns_complete),
