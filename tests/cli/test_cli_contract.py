@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -239,6 +240,28 @@ def test_other_findings_do_not_hinder_a_comparison(pool, recipe, contract):
     recipe.write_text(recipe.read_text().replace("policies: []", "policies: [refuse]"))
     assert pool("check", recipe).code == 4
     assert pool("contract", "check", recipe).code == 0
+
+
+@pytest.mark.plugins("standard", "replay")
+@pytest.mark.parametrize(
+    ("rule", "fields"),
+    [
+        ("contract-added", {}),
+        ("contract-narrowed", {"generation": "any"}),
+        ("contract-retyped", {"generation": "{a: int}?"}),
+    ],
+)
+def test_the_command_that_a_finding_names_works(pool, make_recipe, contract, rule, fields):
+    contract(**fields)
+    recipe = make_recipe()
+    recipe.write_text(
+        recipe.read_text().replace("pool:\n", "pool:\n  policies: [{use: contract, path: contract.yaml}]\n")
+    )
+    hint = next(found["hint"] for found in pool("check", recipe, "--json").json["findings"] if found["rule"] == rule)
+    command = re.search("`pool (contract write RECIPE[^`]*)`", hint)[1]
+    done = pool(*(recipe if word == "RECIPE" else word for word in command.split()))
+    assert (done.code, done.err) == (0, "")
+    assert pool("check", recipe, "--json").json["findings"] == []
 
 
 # contracts that are none
