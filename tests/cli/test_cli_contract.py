@@ -279,6 +279,7 @@ NO_KEYS = "a contract has the keys `contract` and `fields`, and no other"
         ("fields: {}\ncontract: 2\n", "2: the contract is of version 2, this pool-core reads 1"),
         ("contract: true\nfields: {}\n", "1: the contract is of version True, this pool-core reads 1"),
         ("contract: 1\nfields: [said]\n", "2: `fields` is a mapping of names to types"),
+        ("contract: 1\nfields:\n  said: {a: int}\n", "3: the type of 'said' must be text, as in `str?`; quote it\n"),
         ("contract: 1\nfields:\n  a: str\n  said: 1\n", "4: the type of 'said' must be text, as in `str?`"),
         ("contract: 1\nfields:\n  said: string?\n", "3: the type of 'said': 'string' is no type; known are "),
         ("contract: 1\nfields: {said: 'list[str'}\n", "2: the type of 'said': expected ']' at character "),
