@@ -160,10 +160,16 @@ def test_force_replaces_a_file_that_is_no_contract(pool, recipe, tmp_path):
     assert path.read_text() == WRITTEN
 
 
-def test_a_folder_that_is_not_there_is_explained(pool, recipe):
-    done = pool("contract", "write", recipe, "--file", "nowhere/contract.yaml")
+def test_a_folder_that_is_not_there_is_made(pool, recipe, tmp_path):
+    done = pool("contract", "write", recipe, "--file", "agreed/with/contract.yaml")
+    assert (done.code, done.out) == (0, "1 field: agreed/with/contract.yaml\n")
+    assert (tmp_path / "agreed/with/contract.yaml").read_text() == WRITTEN
+
+
+def test_a_folder_that_cannot_be_made_is_explained(pool, recipe):
+    done = pool("contract", "write", recipe, "--file", "rows.json/contract.yaml")
     assert (done.code, done.out) == (1, "")
-    assert done.err == "error: nowhere/contract.yaml: the contract cannot be written: No such file or directory\n"
+    assert done.err == "error: rows.json/contract.yaml: the contract cannot be written: File exists\n"
 
 
 # diff and check
