@@ -156,6 +156,16 @@ def test_json_is_one_document_with_all_of_it(pool, recipe):
     }
 
 
+def test_the_line_of_a_key_with_dots_is_its_own(pool, recipe):
+    lines = recipe.read_text().splitlines()
+    at = lines.index("      task: echo")
+    task = ["      task: {use: echo, column: in.put.x}", "      inputs:", '        "in.put.x": nope']
+    recipe.write_text("\n".join([*lines[:at], *task, *lines[at + 1 :]]) + "\n")
+    (finding,) = pool("check", recipe, "--json").json["findings"]
+    assert (finding["rule"], finding["key"]) == ("render", "inputs.in.put.x")
+    assert [place["line"] for place in finding["places"]] == [at + 3]
+
+
 def test_that_findings_are_silenced_is_said(pool, recipe):
     silence = "  findings: {silence: {refused: it is known}}\n"
     text = recipe.read_text().replace("policies: []\n", "policies: [{use: refuse, message: never}]\n" + silence)
