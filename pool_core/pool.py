@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from contextvars import copy_context
@@ -76,7 +76,12 @@ class Pool(PoolSpec):
     """
 
     def check(self, rows: Iterable[Row] | None = None, *, registry: Registry | None = None) -> Plan:
-        """Resolve and judge the pool, contacting nothing. See `Plan.compatible` and `Plan.findings`."""
+        """Resolve and judge the pool, contacting nothing. See `Plan.compatible` and `Plan.findings`.
+
+        Raises:
+            UsageError: ``rows`` are no collection, such as the path of a file.
+            RecipeError, PluginError, RowsError: there is no plan.
+        """
         return self._make_plan(rows, None, registry or Registry.discover())
 
     def run(
@@ -97,7 +102,7 @@ class Pool(PoolSpec):
 
         Raises:
             IncompatibleError: the members do not fit together; nothing was asked.
-            RecipeError, PluginError, RowsError, StoreError: it cannot start.
+            UsageError, RecipeError, PluginError, RowsError, StoreError: it cannot start.
             PluginError: a plugin hangs in a call that cannot be ended; what was answered before is in ``run_dir``.
         """
         registry = registry or Registry.discover()
@@ -118,8 +123,22 @@ class Pool(PoolSpec):
         return Result(await run_plan(plan, registry, Path(run_dir)))
 
     def _make_plan(self, rows: Iterable[Row] | None, id_column: str | None, registry: Registry) -> Plan:
-        source = None if rows is None else MemoryRows(list(rows), id_column)
+        source = None if rows is None else MemoryRows(_list_rows(rows), id_column)
         return make_plan(Recipe(pool=self), registry, rows=source)
+
+
+def _list_rows(rows: Iterable[Row]) -> list[Row]:
+    """The rows as a list. Raises `UsageError` where what was given is no collection of rows."""
+    if not isinstance(rows, str | bytes | Mapping):
+        with suppress(TypeError):  # it is nothing to go through
+            rows = iter(rows)
+        if isinstance(rows, Iterator):
+            return list(rows)
+    raise UsageError(
+        f"the rows are a {type(rows).__name__}, not a list of mappings",
+        hint='write them as [{"text": "x"}]; the rows of a file are read by a recipe, with `rows: FILE`, '
+        "which `run_recipe` runs",
+    )
 
 
 def run_recipe(path: str | Path, *, run_dir: str | Path | None = None, registry: Registry | None = None) -> Result:

@@ -194,6 +194,41 @@ def test_check_contacts_nothing(tmp_path, monkeypatch):
 # Results
 
 
+@pytest.mark.parametrize(
+    ("rows", "kind"),
+    [("rows.parquet", "str"), (Path("rows.parquet"), None), (b"rows", "bytes"), ({"text": "one"}, "dict"), (1, "int")],
+)
+def test_what_is_no_collection_of_rows_is_refused(rows, kind):
+    for call in (make_pool().check, make_pool().run, lambda rows: asyncio.run(make_pool().arun(rows))):
+        with pytest.raises(UsageError) as error:
+            call(rows)
+        assert str(error.value) == (
+            f"the rows are a {kind or type(rows).__name__}, not a list of mappings\n"
+            '  write them as [{"text": "x"}]; the rows of a file are read by a recipe, with `rows: FILE`, '
+            "which `run_recipe` runs"
+        )
+
+
+def test_rows_may_come_one_by_one():
+    class Numbered:
+        """Rows by their number alone."""
+
+        def __getitem__(self, number):
+            return ROWS[number]
+
+    for rows in (iter(ROWS), (row for row in ROWS), Numbered()):
+        assert make_pool().check(rows).sample == ROWS
+
+
+def test_what_breaks_while_rows_are_made_is_told_as_it_is():
+    def make():
+        yield ROWS[0]
+        raise TypeError("so it is")
+
+    with pytest.raises(TypeError, match="so it is"):
+        make_pool().check(make())
+
+
 def test_rows_come_in_three_layouts(tmp_path):
     result = make_pool(names="ab").run(ROWS, run_dir=tmp_path / "run", registry=make_registry())
     usage = {"input_tokens": 1, "output_tokens": 1}

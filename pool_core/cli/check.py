@@ -53,12 +53,13 @@ def check(
         for line in write_annotations(plan, plan.findings):
             typer.echo(line)
     else:
-        from pool_core.report.findings import print_findings, print_matrix
+        from pool_core.report.findings import print_findings, print_matrix, print_silenced
         from pool_core.report.lines import count
 
         console = make_console()
         print_matrix(console, plan)
         print_findings(console, plan, plan.findings)
+        print_silenced(console, plan)
         if plan.compatible:
             console.print(f"compatible: {count(len(plan.members), 'member')} can share this pool")
         else:

@@ -120,7 +120,8 @@ def read_contract(data: Any) -> dict[str, FieldType]:
     schema = {}
     for name, text in fields.items():
         if not isinstance(text, str):
-            raise ContractError(f"the type of {name!r} must be text, as in `str?`", "fields", name)
+            quote = "; quote it" if text is None or isinstance(text, Mapping | list) else ""
+            raise ContractError(f"the type of {name!r} must be text, as in `str?`{quote}", "fields", name)
         try:
             schema[name] = parse_type(text)
         except ValueError as error:

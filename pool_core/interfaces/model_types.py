@@ -99,7 +99,10 @@ class _Reader:
         if written["type"].startswith("function"):
             returned = written.get("return_schema")
             if returned is None:
-                return self._read_own(schema, config) if _is_pydantics(written["function"]) else ANY
+                function = written["function"]
+                if _hides(function):
+                    return _STR
+                return self._read_own(schema, config) if _is_pydantics(function) else ANY
             type_ = self.read(returned, config)
         else:
             type_ = self._read_plain(written, config)
@@ -196,6 +199,11 @@ def _is_pydantics(function: Any) -> bool:
     """Whether a serializer is that of a type of pydantic's; those of its own annotations write whatever there is."""
     module = str(getattr(function, "__module__", ""))
     return module.startswith("pydantic.") and module != "pydantic.functional_serializers"
+
+
+def _hides(function: Any) -> bool:
+    """Whether a serializer is that of pydantic's secrets: it writes asterisks, whatever is hidden."""
+    return _is_pydantics(function) and getattr(function, "__name__", "").startswith("_serialize_secret")
 
 
 def _list_choices(schema: Schema) -> Iterator[Schema]:

@@ -57,6 +57,8 @@ class MemberSignature:
     columns: Mapping[str, FieldType] | None = None
     #: Whether these are the columns of all rows; if not, later ones may have more.
     columns_complete: bool = True
+    #: False where its ``when`` admits no row, and all were looked at: what the rows lack fails no cell of it.
+    asked: bool = True
 
 
 class PolicySpec(BaseModel):

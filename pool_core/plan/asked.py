@@ -22,6 +22,8 @@ class AskedRows:
     rows: Sequence[tuple[int, Row]]
     #: Their columns and types, and those that the input itself declares.
     columns: Mapping[str, FieldType]
+    #: Whether any row may be for it; False where its ``when`` admits none, and all were looked at.
+    possible: bool = True
 
 
 def find_asked(
@@ -30,6 +32,7 @@ def find_asked(
     columns: Mapping[str, FieldType],
     declared: Mapping[str, FieldType],
     *,
+    complete: bool,
     routed: bool,
 ) -> list[AskedRows]:
     """The rows of ``sample`` for each member: all, or with ``routed`` those that its ``when`` admits.
@@ -37,17 +40,22 @@ def find_asked(
     Args:
         columns: those of all of ``sample``.
         declared: those whose type the input itself declares.
+        complete: whether ``sample`` are all rows.
     """
     whole = AskedRows(tuple(enumerate(sample, start=1)), columns)
     if not routed:
         return [whole] * len(members)
-    return [_select_rows(member, whole, declared) for member in members]
+    return [_select_rows(member, whole, declared, complete=complete) for member in members]
 
 
-def _select_rows(member: PlannedMember, whole: AskedRows, declared: Mapping[str, FieldType]) -> AskedRows:
+def _select_rows(
+    member: PlannedMember, whole: AskedRows, declared: Mapping[str, FieldType], *, complete: bool
+) -> AskedRows:
     rows = [(number, row) for number, row in whole.rows if _admits(member, row)]
     if len(rows) == len(whole.rows):
         return whole
+    if complete and not rows:
+        return AskedRows((), {}, possible=False)
     return AskedRows(rows, {**merge_columns([row for _, row in rows]), **declared})
 
 

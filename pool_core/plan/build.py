@@ -69,17 +69,22 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
     policies = [resolver.resolve_policy(use, ("pool", "policies", number)) for number, use in enumerate(pool.policies)]
     if recipe.output is not None:
         resolver.resolve_writer(recipe.output)
-    signatures = [member.signature for member in members]
-    schema = merge_schema(signatures)
     inputs = {"rows": rows.reader.path} if isinstance(rows, FileRows) else {}
     if source is not None:
         inputs["recipe"] = source.path
     folder = source.folder if source is not None else Path.cwd()
-    asked = find_asked(members, sample, columns or {}, declared, routed=pool.assign == "routed")
+    routed = pool.assign == "routed"
+    asked = find_asked(members, sample, columns or {}, declared, complete=complete, routed=routed)
+    members = tuple(
+        replace(member, signature=replace(member.signature, asked=its.possible))
+        for member, its in zip(members, asked, strict=True)
+    )
+    signatures = [member.signature for member in members]
+    schema = merge_schema(signatures)
     with Watchdog() as watchdog:
         findings = [
             *run_policies(policies, signatures, watchdog),
-            *check_inputs(members, asked, columns or {}, declared, complete=complete),
+            *check_inputs(members, asked, columns or {}, declared, complete=complete, routed=routed),
             *check_members(members, asked, sample, watchdog, complete=columns_complete),
             *check_budget(recipe.budget, members),
             *check_pool(pool, members, columns, complete=columns_complete),

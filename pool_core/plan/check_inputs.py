@@ -23,6 +23,7 @@ def check_inputs(
     declared: Mapping[str, FieldType],
     *,
     complete: bool,
+    routed: bool,
 ) -> Iterator[Finding]:
     """Hold what each member reads against the types of the columns.
 
@@ -31,6 +32,7 @@ def check_inputs(
         columns: every column that is known, and its type.
         declared: those of them whose type the input itself declares: no row differs from it.
         complete: whether ``columns`` come of all rows.
+        routed: whether a ``when`` acts.
     """
     for member, its in zip(members, asked, strict=True):
         yield from _check_types(member, its.columns)
@@ -39,7 +41,7 @@ def check_inputs(
             # of all rows it is tried which prompts can be made; what none of them comes to is no matter
             wanted = [path for path in paths if path.certain or not complete]
             yield from _check_paths(member, wanted, member.adapter.inputs, settled, f"task.{key}")
-        if member.when is not None:
+        if routed and member.when is not None:
             settled = columns if complete else declared
             yield from _check_paths(member, member.when.paths, {name: name for name in settled}, settled, "when")
 

@@ -84,6 +84,7 @@ def save_contract(plan: Plan, path: Path) -> None:
         reason = error.message if isinstance(error, RecipeError) else error
         raise UsageError(f"no contract can hold the merged schema: {reason}", where=str(path)) from error
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"the contract cannot be written: {error.strerror or error}", where=str(path)) from error

@@ -113,6 +113,7 @@ def check_pool(
                 (member.name,),
                 hint="write `assign: routed`, or remove `when`",
             )
+            continue
         unknown = [name for name in member.when.names if columns is not None and name not in columns]
         if unknown:
             yield Finding(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -18,7 +19,7 @@ from pool_core.interfaces.types import FieldType
 from pool_core.interfaces.values import Capabilities, Finding, Row
 from pool_core.plan.adapt import Adapter
 from pool_core.plan.prices import TokenPrice
-from pool_core.plan.rows import RowSource
+from pool_core.plan.rows import ProtectedRows, RowSource
 from pool_core.recipe.models import Hedge, Limits, Reask, Recipe, StopWhen
 from pool_core.recipe.yaml_source import Source
 
@@ -39,6 +40,8 @@ class MemberParts:
     #: Whether nothing else can change them: the code of editable installations and of objects can.
     request_known: bool
     reading_known: bool
+
+ConfiguredT = TypeVar("ConfiguredT", Task[Any], PromptFormat[Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,24 @@ class PlannedMember:
     hedge: Hedge | None = None
     stop_when: StopWhen | None = None
 
+    def protect(self) -> PlannedMember:
+        """The same for foreign eyes, see `Plan.protect`."""
+        return replace(
+            self,
+            task=_protect_configured(self.task),
+            prompt_format=self.prompt_format and _protect_configured(self.prompt_format),
+            sampling=freeze(self.sampling),
+            backend=self.backend.protect(),
+        )
+
+
+def _protect_configured(part: ConfiguredT) -> ConfiguredT:
+    """A copy with a configuration that cannot be changed. What it made of that for itself is shared."""
+    copied = copy(part)
+    if "config" in vars(part):
+        vars(copied)["config"] = freeze(part.config)
+    return copied
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -150,17 +171,15 @@ class Plan:
     def protect(self) -> Plan:
         """The same plan for foreign eyes: nothing in it can be changed, and this one does not rest on it.
 
-        Tasks, prompt formats and backends that are ready are the plan's own objects.
+        Ready objects of Python's that the recipe or a `BackendPlan` holds, and what tasks and prompt formats
+        made of their configurations, are the plan's own.
         """
-        members = tuple(
-            replace(member, sampling=freeze(member.sampling), backend=member.backend.protect())
-            for member in self.members
-        )
         return replace(
             self,
             recipe=freeze(self.recipe),
             source=self.source and replace(self.source, lines=freeze(self.source.lines)),
-            members=members,
+            members=tuple(member.protect() for member in self.members),
+            rows=self.rows and ProtectedRows(self.rows),
             sample=tuple(map(freeze, self.sample)),
             schema=freeze(self.schema),
             provenance=tuple(map(freeze, self.provenance)),

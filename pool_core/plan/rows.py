@@ -10,10 +10,20 @@ from typing import Any, Protocol
 from pool_core.errors import RowsError
 from pool_core.interfaces.data import Reader
 from pool_core.interfaces.encoding import decode_json, encode_json
+from pool_core.interfaces.frozen import freeze
 from pool_core.interfaces.types import ANY, Conflict, FieldType, infer_type, unify
 from pool_core.interfaces.values import Row
 
-__all__ = ["SAMPLE_SIZE", "FileRows", "MemoryRows", "RowSource", "encode_row", "merge_columns", "take_sample"]
+__all__ = [
+    "SAMPLE_SIZE",
+    "FileRows",
+    "MemoryRows",
+    "ProtectedRows",
+    "RowSource",
+    "encode_row",
+    "merge_columns",
+    "take_sample",
+]
 
 #: How many rows a plan looks at.
 SAMPLE_SIZE = 100
@@ -91,6 +101,31 @@ class MemoryRows:
                 raise RowsError(f"{place} is a {type(row).__name__}, not a mapping", where=self.name)
             # as a run will read it: plain values alone
             yield place, decode_json(encode_row(row, f"{self.name}: {place}"))
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectedRows:
+    """The rows of another source for foreign eyes: they can be read, and where they come from cannot be changed."""
+
+    _source: RowSource
+
+    @property
+    def name(self) -> str:
+        return self._source.name
+
+    @property
+    def id_column(self) -> str | None:
+        return self._source.id_column
+
+    def read_schema(self) -> Mapping[str, FieldType] | None:
+        schema: Mapping[str, FieldType] | None = freeze(self._source.read_schema())
+        return schema
+
+    def read(self) -> Iterator[tuple[str, Row]]:
+        return ((place, freeze(row)) for place, row in self._source.read())
+
+    def read_stamp(self) -> object:
+        return self._source.read_stamp()
 
 
 def encode_row(row: Row, where: str) -> bytes:

@@ -18,7 +18,7 @@ from pool_core.report.lines import count, indent_rest, list_some, make_line
 from pool_core.report.places import locate_finding
 from pool_core.report.text import make_harmless
 
-__all__ = ["print_findings", "print_matrix"]
+__all__ = ["print_findings", "print_matrix", "print_silenced"]
 
 T = TypeVar("T")
 
@@ -124,3 +124,11 @@ def print_findings(console: Console, plan: Plan, findings: Sequence[Finding]) ->
     if len(findings) > _MOST_FINDINGS:
         more = count(len(findings) - _MOST_FINDINGS, "finding")
         console.print(Text(f"and {more} more; `pool check --json` has all"))
+
+
+def print_silenced(console: Console, plan: Plan) -> None:
+    """How many findings the recipe silences, and of which rules; nothing where it silences none."""
+    if plan.silenced:
+        rules = sorted({finding.rule for finding in plan.silenced})
+        said = f"{count(len(plan.silenced), 'finding')} silenced ({list_some(rules, _MOST_NAMED)})"
+        console.print(Text(said, "dim"))

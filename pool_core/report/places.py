@@ -7,7 +7,7 @@ from typing import Any
 from pool_core.interfaces.values import Finding
 from pool_core.plan.model import Plan
 from pool_core.recipe.locate import write_path
-from pool_core.recipe.yaml_source import KeyPath
+from pool_core.recipe.yaml_source import KeyPath, Source
 
 __all__ = ["describe_places", "find_paths", "locate_finding"]
 
@@ -29,6 +29,18 @@ def describe_places(plan: Plan, finding: Finding) -> list[dict[str, Any]]:
 
 def find_paths(plan: Plan, finding: Finding) -> list[KeyPath]:
     """The paths of a finding's members, to the part that it is about where it names one."""
-    key = finding.key.split(".") if finding.key else ()
     names = set(finding.members)
-    return [("pool", "members", member.index, *key) for member in plan.members if member.name in names]
+    starts: list[KeyPath] = [("pool", "members", member.index) for member in plan.members if member.name in names]
+    return [_follow(start, finding.key, plan.source) for start in starts]
+
+
+def _follow(path: KeyPath, key: str, source: Source | None) -> KeyPath:
+    """``path`` and the parts of ``key``; those that are one key of the file, which has dots in it, stay together."""
+    parts = key.split(".") if key else []
+    while parts:
+        for end in range(len(parts), 0, -1):
+            if source is not None and (*path, ".".join(parts[:end])) in source.lines:
+                break
+        path = (*path, ".".join(parts[:end]))
+        parts = parts[end:]
+    return path

@@ -156,6 +156,28 @@ def test_json_is_one_document_with_all_of_it(pool, recipe):
     }
 
 
+def test_the_line_of_a_key_with_dots_is_its_own(pool, recipe):
+    lines = recipe.read_text().splitlines()
+    at = lines.index("      task: echo")
+    task = ["      task: {use: echo, column: in.put.x}", "      inputs:", '        "in.put.x": nope']
+    recipe.write_text("\n".join([*lines[:at], *task, *lines[at + 1 :]]) + "\n")
+    (finding,) = pool("check", recipe, "--json").json["findings"]
+    assert (finding["rule"], finding["key"]) == ("render", "inputs.in.put.x")
+    assert [place["line"] for place in finding["places"]] == [at + 3]
+
+
+def test_that_findings_are_silenced_is_said(pool, recipe):
+    silence = "  findings: {silence: {refused: it is known}}\n"
+    text = recipe.read_text().replace("policies: []\n", "policies: [{use: refuse, message: never}]\n" + silence)
+    recipe.write_text(text)
+    last = "compatible: 2 members can share this pool\n"
+    done = pool("check", recipe)
+    assert (done.code, done.out) == (0, MATRIX.removesuffix(last) + "1 finding silenced (refused)\n" + last)
+    two = "policies: [{use: refuse, message: never}, {use: refuse, message: ever}]\n"
+    recipe.write_text(text.replace("policies: [{use: refuse, message: never}]\n", two))
+    assert "\n2 findings silenced (refused)\n" in pool("check", recipe).out
+
+
 def test_json_of_members_that_fit_ends_with_0(pool, recipe):
     done = pool("check", recipe, "--json")
     assert (done.code, done.json["compatible"], done.json["findings"]) == (0, True, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -159,10 +160,16 @@ def test_force_replaces_a_file_that_is_no_contract(pool, recipe, tmp_path):
     assert path.read_text() == WRITTEN
 
 
-def test_a_folder_that_is_not_there_is_explained(pool, recipe):
-    done = pool("contract", "write", recipe, "--file", "nowhere/contract.yaml")
+def test_a_folder_that_is_not_there_is_made(pool, recipe, tmp_path):
+    done = pool("contract", "write", recipe, "--file", "agreed/with/contract.yaml")
+    assert (done.code, done.out) == (0, "1 field: agreed/with/contract.yaml\n")
+    assert (tmp_path / "agreed/with/contract.yaml").read_text() == WRITTEN
+
+
+def test_a_folder_that_cannot_be_made_is_explained(pool, recipe):
+    done = pool("contract", "write", recipe, "--file", "rows.json/contract.yaml")
     assert (done.code, done.out) == (1, "")
-    assert done.err == "error: nowhere/contract.yaml: the contract cannot be written: No such file or directory\n"
+    assert done.err == "error: rows.json/contract.yaml: the contract cannot be written: File exists\n"
 
 
 # diff and check
@@ -241,6 +248,28 @@ def test_other_findings_do_not_hinder_a_comparison(pool, recipe, contract):
     assert pool("contract", "check", recipe).code == 0
 
 
+@pytest.mark.plugins("standard", "replay")
+@pytest.mark.parametrize(
+    ("rule", "fields"),
+    [
+        ("contract-added", {}),
+        ("contract-narrowed", {"generation": "any"}),
+        ("contract-retyped", {"generation": "{a: int}?"}),
+    ],
+)
+def test_the_command_that_a_finding_names_works(pool, make_recipe, contract, rule, fields):
+    contract(**fields)
+    recipe = make_recipe()
+    recipe.write_text(
+        recipe.read_text().replace("pool:\n", "pool:\n  policies: [{use: contract, path: contract.yaml}]\n")
+    )
+    hint = next(found["hint"] for found in pool("check", recipe, "--json").json["findings"] if found["rule"] == rule)
+    command = re.search("`pool (contract write RECIPE[^`]*)`", hint)[1]
+    done = pool(*(recipe if word == "RECIPE" else word for word in command.split()))
+    assert (done.code, done.err) == (0, "")
+    assert pool("check", recipe, "--json").json["findings"] == []
+
+
 # contracts that are none
 
 NO_KEYS = "a contract has the keys `contract` and `fields`, and no other"
@@ -256,6 +285,7 @@ NO_KEYS = "a contract has the keys `contract` and `fields`, and no other"
         ("fields: {}\ncontract: 2\n", "2: the contract is of version 2, this pool-core reads 1"),
         ("contract: true\nfields: {}\n", "1: the contract is of version True, this pool-core reads 1"),
         ("contract: 1\nfields: [said]\n", "2: `fields` is a mapping of names to types"),
+        ("contract: 1\nfields:\n  said: {a: int}\n", "3: the type of 'said' must be text, as in `str?`; quote it\n"),
         ("contract: 1\nfields:\n  a: str\n  said: 1\n", "4: the type of 'said' must be text, as in `str?`"),
         ("contract: 1\nfields:\n  said: string?\n", "3: the type of 'said': 'string' is no type; known are "),
         ("contract: 1\nfields: {said: 'list[str'}\n", "2: the type of 'said': expected ']' at character "),

@@ -137,6 +137,9 @@ def test_equal_schemas_have_no_changes():
         ({"contract": 1.0, "fields": {}}, "the contract is of version 1.0, this pool-core reads 1"),
         ({"contract": 1, "fields": []}, "`fields` is a mapping of names to types"),
         ({"contract": 1, "fields": {"a": 1}}, "the type of 'a' must be text, as in `str?`"),
+        ({"contract": 1, "fields": {"a": {"b": "int"}}}, "the type of 'a' must be text, as in `str?`; quote it"),
+        ({"contract": 1, "fields": {"a": ["b"]}}, "the type of 'a' must be text, as in `str?`; quote it"),
+        ({"contract": 1, "fields": {"a": None}}, "the type of 'a' must be text, as in `str?`; quote it"),
         (
             {"contract": 1, "fields": {"a": "text"}},
             (

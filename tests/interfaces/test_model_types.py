@@ -22,6 +22,9 @@ from pydantic import (
     Json,
     PlainSerializer,
     RootModel,
+    Secret,
+    SecretBytes,
+    SecretStr,
     SerializeAsAny,
     WrapSerializer,
     computed_field,
@@ -359,3 +362,27 @@ def test_a_model_that_waits_for_a_name_is_completed():
         read_model(Outer)
     Outer.model_rebuild(_types_namespace={"Late": Late})
     assert str(read_model(Outer)["late"]) == "{a: int}"
+
+
+class SecretDate(Secret[date]):
+    def _display(self):
+        return "****/**/**"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "type_"),
+    [
+        (SecretStr, "s", "str"),
+        (SecretBytes, b"s", "str"),
+        (Secret[int], 1, "str"),
+        (Secret[dict[str, int]], {"a": 1}, "str"),
+        (Secret[int | None], None, "str"),
+        (Secret[int] | None, None, "str?"),
+        (SecretDate, "2020-01-01", "str"),
+    ],
+)
+def test_a_secret_is_written_as_text_whatever_it_hides(annotation, value, type_):
+    model = create_model("Output", x=(annotation, ...))
+    assert str(read_model(model)["x"]) == type_
+    written = model(x=value).model_dump(mode="json")["x"]
+    assert written is None if type_ == "str?" else isinstance(written, str)

@@ -377,6 +377,23 @@ def test_a_member_without_rows_among_the_first_is_not_tried(plan):
     assert plan(broken, rows=[TEXT], assign="routed").findings == ()
 
 
+def test_types_that_are_declared_are_no_matter_of_a_member_that_no_row_is_for(registry):
+    member = typed("c", when="kind == 'list'")
+    pool = PoolSpec(members=[member], policies=(), assign="routed")
+    for rows, asked, found in [
+        ([TEXT], False, []),
+        ([TEXT] * 101, True, ["input-type"]),
+        ([ITEMS], True, ["input-type"]),
+    ]:
+        made = make_plan(Recipe(pool=pool), registry, rows=Declared(rows, {"kind": STR, "text": STR}))
+        assert [finding.rule for finding in made.findings] == found
+        assert made.signatures[0].asked is asked
+
+
+def test_without_rows_every_member_may_be_asked(plan):
+    assert plan(echo("a", when="kind == 1"), rows=None, assign="routed").signatures[0].asked
+
+
 def test_the_first_row_that_is_admitted_is_the_first_that_counts(plan):
     (finding,) = route(plan, ITEMS, {"kind": "text", "text": 5}).findings
     assert (finding.level, finding.rule) == ("error", "render")

@@ -7,26 +7,47 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from pool_core.api import Contribution, hookimpl
 from pool_core.interfaces.config import PluginConfig
 from pool_core.interfaces.frozen import FrozenDict, FrozenList, freeze
+from pool_core.interfaces.prompt_format import PromptFormat
 from pool_core.interfaces.types import ANY
 from pool_core.interfaces.values import Capabilities, Finding
 from pool_core.plan.build import make_plan
-from pool_core.plan.rows import MemoryRows
+from pool_core.plan.rows import FileRows, MemoryRows
 from pool_core.recipe.models import Member, PoolSpec, Recipe
 from pool_core.recipe.yaml_source import Source
-from pool_core.testing.scripted_plugin import EchoBackend
+from pool_core.testing.scripted import EchoConfig, EchoTask
+from pool_core.testing.scripted_plugin import EchoBackend, JsonReader
 
 
 def echo(name="a", **keys):
     return Member(name=name, **{"backend": "echo", "task": "echo", **keys})
 
 
+class ListConfig(EchoConfig):
+    parts: list[str] = Field(["a"])
+
+
 class OpenConfig(PluginConfig):
     extra: dict[str, str]
+
+
+class ListTask(EchoTask):
+    """A task with a list in its configuration."""
+
+    Config: ClassVar[type[BaseModel]] = ListConfig
+
+
+class ListFormat(PromptFormat):
+    """A prompt format with a list in its configuration."""
+
+    Config: ClassVar[type[BaseModel]] = ListConfig
+
+    def format(self, messages):
+        return "".join(message.content for message in messages)
 
 
 class OpenBackend(EchoBackend):
@@ -95,6 +116,76 @@ def test_a_hook_cannot_change_the_plan(registry):
     assert [finding.rule for finding in made.findings] == ["refused"]
     assert not made.compatible
     assert (made.sample, dict(made.members[0].sampling)) == ([row], {"temperature": 1})
+
+
+def check_with(registry, check, rows, **keys):
+    """The plan of one member after a hook that tries its ``check`` on it."""
+
+    class Meddler:
+        @hookimpl
+        def pool_check_compatibility(self, plan):
+            check(plan)
+
+    registry.register(Meddler(), name="meddler")
+    made = make_plan(Recipe(pool=PoolSpec(members=(echo(**keys),), policies=())), registry, rows=rows)
+    assert made.findings == ()
+    return made
+
+
+def test_a_hook_cannot_change_the_rows_that_python_gave(registry):
+    given = [{"text": "x", "list": [1]}]
+
+    def meddle(plan):
+        assert (plan.rows.name, plan.rows.id_column, plan.rows.read_schema()) == ("rows", "text", None)
+        assert plan.rows.read_stamp() is None
+        ((place, row),) = plan.rows.read()
+        assert (place, row) == ("row 1", given[0])
+        for change in (row.clear, row["list"].clear):
+            with pytest.raises(TypeError, match=r"^this is read-only"):
+                change()
+        with pytest.raises(AttributeError):
+            plan.rows.rows.clear()
+        with pytest.raises((AttributeError, TypeError)):
+            plan.rows.name = "other"
+
+    made = check_with(registry, meddle, MemoryRows(given, "text"))
+    assert list(made.rows.read()) == [("row 1", {"text": "x", "list": [1]})]
+
+
+def test_a_hook_cannot_have_another_file_read(registry, tmp_path):
+    path = tmp_path / "rows.json"
+    path.write_text('[{"text": "x"}]')
+    reader = JsonReader(path, JsonReader.Config())
+
+    def meddle(plan):
+        assert plan.rows.name == str(path)
+        with pytest.raises(AttributeError):
+            plan.rows.reader.path = tmp_path / "other.json"
+
+    made = check_with(registry, meddle, FileRows(reader, None))
+    assert made.rows.reader is reader
+    assert reader.path == path
+
+
+def test_a_hook_cannot_change_how_tasks_and_prompt_formats_are_configured(registry):
+    task, prompt_format = ListTask(ListConfig()), ListFormat(ListConfig())
+
+    def meddle(plan):
+        for part in (plan.members[0].task, plan.members[0].prompt_format):
+            with pytest.raises(TypeError, match=r"^this is read-only"):
+                part.config.parts.append("b")
+            part.config = None
+
+    made = check_with(
+        registry,
+        meddle,
+        MemoryRows([{"text": "x"}], None),
+        task=task,
+        prompt_format=prompt_format,
+        backend={"use": "echo", "takes": "text"},
+    )
+    assert (made.members[0].task, made.members[0].prompt_format) == (task, prompt_format)
+    assert task.config.parts == prompt_format.config.parts == ["a"]
 
 
 def test_what_is_frozen_reads_like_what_it_was():

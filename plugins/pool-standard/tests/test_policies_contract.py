@@ -64,7 +64,10 @@ def test_a_new_field_is_told(judge):
     (finding,) = judge('{x: "str?"}', make_member("b", x="str", y="int"), make_member("a", x="str"))
     assert describe([finding]) == [("info", "contract-added", "y", ("b",), "")]
     assert finding.message == ("contract.yaml does not have the field 'y' (int?), which 'b' (standard/text) gives.")
-    assert (finding.hint, finding.source) == ("No reader breaks. `pool contract write RECIPE` takes it up.", "contract")
+    assert (finding.hint, finding.source) == (
+        "No reader breaks. `pool contract write RECIPE --force` takes it up.",
+        "contract",
+    )
 
 
 def test_a_narrower_type_is_told(judge):
@@ -130,7 +133,7 @@ def test_what_cannot_be_cast_is_said(judge):
     assert describe([finding]) == [("error", "contract-retyped", "x", ("a",), "")]
     assert finding.hint == (
         "No adapter makes it {k: int}?: change the task, or have the readers agree "
-        "and write the contract anew with `pool contract write RECIPE`."
+        "and write the contract anew with `pool contract write RECIPE --force`."
     )
 
 

@@ -67,6 +67,15 @@ def test_a_column_that_may_come_later_is_a_warning():
     )
 
 
+def test_a_member_that_is_asked_for_no_row_is_warned_of():
+    (finding,) = POLICY.judge([replace(make_member("a", {"topic": "topic"}, ["prompt"]), asked=False)])
+    assert (finding.level, finding.rule) == ("warning", "input-missing")
+    assert finding.message == (
+        "'a' (standard/text) needs the column 'topic' for its input 'topic', and the rows only have 'prompt'. "
+        "Its `when` admits none of them."
+    )
+
+
 @pytest.mark.parametrize(
     ("wanted", "column"), [("text", "context"), ("instruction", "direction"), ("question", "description")]
 )
@@ -170,9 +179,3 @@ def test_hostile_names_are_quoted(column):
     assert finding.message.isprintable()
     assert finding.hint.isprintable()
     assert yaml.safe_load(finding.fix) == {"inputs": {"x": column}}
-
-
-def test_the_line_is_that_of_the_adapter_or_the_task():
-    plain = make_member("m", {"x": "x"}, ["b"])
-    mapped = replace(plain, inputs={"x": "a"}, adapters={"inputs": {"x": "a"}})
-    assert [finding.key for member in (plain, mapped) for finding in POLICY.judge([member])] == ["task", "inputs.x"]

@@ -25,6 +25,8 @@ __all__ = ["Contract", "ContractConfig"]
 Fits: TypeAlias = Callable[[FieldType, FieldType], bool]
 
 _WRITE = "`pool contract write RECIPE`"
+#: The same where a contract is there that says something else.
+_WRITE_ANEW = "`pool contract write RECIPE --force`"
 
 
 class ContractConfig(PluginConfig):
@@ -89,7 +91,7 @@ class Contract(Policy[ContractConfig]):
             yield from self._report_cures(change, wirings)
         else:
             giving = [wiring for wiring in wirings if change.field in wiring.member.outputs]
-            yield self._make_finding(change, giving, "info", f"No reader breaks. {_WRITE} takes it up.")
+            yield self._make_finding(change, giving, "info", f"No reader breaks. {_WRITE_ANEW} takes it up.")
         if change.breaking and not self.schema[change.field].nullable:
             yield self._make_finding(
                 change,
@@ -114,7 +116,7 @@ class Contract(Policy[ContractConfig]):
         if stuck:
             hint = (
                 f"No adapter makes it {change.old}: change the task, or have the readers agree "
-                f"and write the contract anew with {_WRITE}."
+                f"and write the contract anew with {_WRITE_ANEW}."
             )
             yield self._make_finding(change, stuck, "error", hint)
 
@@ -138,7 +140,7 @@ class Contract(Policy[ContractConfig]):
 
 def _read_file(config: ContractConfig) -> dict[str, FieldType]:
     path = config.path
-    anew = f"correct it, or make it anew: {_WRITE[1:-1]} --force"
+    anew = f"correct it, or make it anew: {_WRITE_ANEW[1:-1]}"
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:

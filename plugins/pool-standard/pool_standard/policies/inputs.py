@@ -25,7 +25,8 @@ _ID_ENDING = re.compile(r".*[a-z](Id|ID)")
 class Inputs(Policy[PluginConfig]):
     """Every column that a member needs exists in the rows. Rule ``input-missing``.
 
-    Says nothing where no rows are known. A warning where later rows, which were not looked at, may have it.
+    Says nothing where no rows are known. A warning where later rows, which were not looked at, may have
+    it, and where the member's `when` admits no row.
     """
 
     Config = PluginConfig
@@ -47,7 +48,7 @@ def _judge_member(member: MemberSignature) -> Iterable[Finding]:
     for name, column in missing.items():
         found = proposed.get(name)
         yield Finding(
-            level="error" if member.columns_complete else "warning",
+            level="error" if member.columns_complete and member.asked else "warning",
             rule="input-missing",
             message=f"{describe_members([member])} needs the column {column!r} for its input {name!r}, "
             + _say_missing(member),
@@ -88,7 +89,7 @@ def _is_named_like_id(column: str) -> bool:
 def _say_missing(member: MemberSignature) -> str:
     said = _say_columns(member.columns or ())
     if member.columns_complete:
-        return f"and the rows {said}."
+        return f"and the rows {said}." + ("" if member.asked else " Its `when` admits none of them.")
     return (
         f"and the first rows {said}. Later rows may have it; cells of rows that lack it fail with the cause `render`."
     )
