@@ -50,6 +50,11 @@ class Account:
         self._open = 0
         self._waiting: deque[tuple[asyncio.Future[Reservation | None], Reservation]] = deque()
 
+    @property
+    def overdrawn(self) -> bool:
+        """Whether what was used and what is counted for calls are more than the budget: some used more than thought."""
+        return self._find_lack(Reservation(0, 0.0)) is not None
+
     def reserve(self, tokens: int, cost: float | None, now: float) -> Reservation | None:
         """Count a call before it leaves. None: it may not leave now, or, where `exhausted` says so, at all.
 

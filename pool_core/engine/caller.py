@@ -100,6 +100,11 @@ class Caller:
         except _StoppedError:
             self._spending.release(reservation)
             return Step(Next.LEAVE)
+        if self._spending.overdrawn or not (probe or self._breaker.closed):  # has changed while it waited for its place
+            self._spending.release(reservation)
+            self._quota.release(place, End.CANCELLED)
+            self._breaker.note_neutral(probe=probe)
+            return Step(Next.AGAIN)
         return await self._call(cell, place, reservation, probe=probe)
 
     async def _wait(self, wait: Coroutine[Any, Any, T]) -> T:
@@ -172,6 +177,9 @@ class Caller:
         try:
             index, tokens = self._work.member.index, self._spending.guess_tokens(body)
             call = _Call(await self._wait(self._quota.acquire(index, tokens)), reservation)
+            if self._spending.overdrawn or not self._breaker.closed:
+                self._spending.release(reservation)
+                return None
             again.sent = True
             self._work.progress.hedges += 1
             return await self._send_once(cell, call)

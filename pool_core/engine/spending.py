@@ -34,6 +34,11 @@ class Spending:
         """Whether calls count against a budget."""
         return self._account is not None
 
+    @property
+    def overdrawn(self) -> bool:
+        """Whether calls have used more than was thought, so that one that was counted before may not fit any more."""
+        return self._account is not None and self._account.overdrawn
+
     def guess_tokens(self, body: bytes) -> int:
         """The tokens that a call with this body will probably use, prompt and answer together."""
         return _sum(self._forecast.guess(body))

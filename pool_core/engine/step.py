@@ -56,6 +56,7 @@ def choose_step(cell: Cell, error: BackendError, limits: Limits, random: Random,
     if action in (Action.RETRY, Action.WAIT) and (refused := _refuse_named_wait(error, limits)) is not None:
         return refused
     if action is Action.RETRY and cell.billed < MOST_BILLED and cell.failures < limits.attempts:
+        probe = probe and not _is_named(error)  # a wait that is named to a probe holds for its cell as well
         seconds = 0.0 if probe else compute_backoff(max(1, cell.failures), error.retry_after, random)
         refused = _refuse_late(cell, error, now + seconds, limits)
         return refused or Step(Next.PROBE if probe else Next.RETRY, seconds)
@@ -73,8 +74,11 @@ def choose_step(cell: Cell, error: BackendError, limits: Limits, random: Random,
 
 def _count_waiting(error: BackendError, seconds: float) -> float:
     """What of a wait counts as asked for: all of it, but for the jitter on top of a wait that the server names."""
-    named = error.retry_after
-    return seconds if named is None or not named >= SHORT_SECONDS else named
+    return error.retry_after if error.retry_after is not None and error.retry_after >= SHORT_SECONDS else seconds
+
+
+def _is_named(error: BackendError) -> bool:
+    return error.retry_after is not None and error.retry_after > 0
 
 
 def _refuse_named_wait(error: BackendError, limits: Limits) -> Step | None:

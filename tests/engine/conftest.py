@@ -12,7 +12,7 @@ from pool_core.data.records import read_generations, read_run_info
 from pool_core.job import run_plan
 from pool_core.plan.build import make_plan
 from pool_core.plan.rows import MemoryRows
-from pool_core.recipe.models import Limits, Member, PoolSpec, Recipe
+from pool_core.recipe.models import Budget, Limits, Member, PoolSpec, Recipe
 from pool_core.store.store import Store
 from pool_core.testing.scripted import EchoTask, ScriptedBackend, make_registry
 from pool_core.testing.virtual_time import run_virtual
@@ -55,11 +55,12 @@ def run_members(tmp_path):
     ``real_time`` it is not: then the writer's thread takes no longer than what it is held against.
     """
 
-    def run(members, rows, *, run_dir="run", steer=None, pool=None, registry=None, real_time=False):
+    def run(members, rows, *, run_dir="run", steer=None, pool=None, budget=None, registry=None, real_time=False):
         texts = [f"row {number}" for number in range(rows)] if isinstance(rows, int) else rows
         source = MemoryRows([{"id": str(number), "text": text} for number, text in enumerate(texts)], "id")
         registry = registry or make_registry()
-        plan = make_plan(Recipe(pool=PoolSpec(members=members, policies=(), **(pool or {}))), registry, rows=source)
+        spec = PoolSpec(members=members, policies=(), **(pool or {}))
+        plan = make_plan(Recipe(pool=spec, budget=Budget(**(budget or {}))), registry, rows=source)
 
         @asynccontextmanager
         async def watch(engine):

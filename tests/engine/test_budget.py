@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pool_core.engine.budget import Account, Reservation
-from pool_core.interfaces.values import Usage
+from pool_core.interfaces.values import Answer, Usage
 from pool_core.plan.prices import Rate, TokenPrice, compute_cost
 from pool_core.plan.tokens import Forecast
 from pool_core.recipe.models import Budget
@@ -253,3 +253,25 @@ def test_a_run_spends_what_it_may_and_little_more(max_tokens):
     assert min(spent) >= 0.98
     assert max(spent) <= 1.04
     assert 0.99 <= sum(spent) / len(spent) <= 1.02
+
+
+def test_what_waited_for_its_place_does_not_leave_when_the_budget_is_used_up(make_member, run_members):
+    """``b`` and ``c`` share a place; while ``c`` waits for it, ``a`` uses far more than was thought."""
+    sent = []
+
+    def make_script(name, seconds, tokens):
+        async def answer(_request):
+            sent.append(name)
+            await asyncio.sleep(seconds)
+            return Answer("yes", "stop", Usage(tokens, tokens))
+
+        return answer
+
+    members = [
+        make_member("a", make_script("a", 1, 50_000), concurrency=1),
+        *(make_member(name, make_script(name, 5, 1), quota="shared", concurrency=1) for name in "bc"),
+    ]
+    summary = run_members(members, 5, budget={"max_tokens": 20_000})
+    assert sent == ["a", "b"]
+    assert summary.status == "limited"
+    assert summary.limit.startswith("the budget is reached: 100,002 tokens of `max_tokens: 20000` are used")

@@ -49,6 +49,31 @@ def test_an_outage_costs_few_calls_and_no_cell(cause, make_member, run_members):
     assert sum(at < recovered[0] + 10 for at in recovered) >= 0.9 * 8 * 10 / 0.5  # the old rate, within seconds
 
 
+def test_what_waited_for_its_place_when_the_breaker_opened_is_not_sent(make_member, run_members):
+    """With one place a second, 32 workers wait for theirs when the server fails."""
+    script, times = make_outage(30, 130)
+    summary = run_members([make_member("a", script, rpm=60)], 100)
+    assert summary.status == "complete"
+    assert sum(30 <= at < 130 for at in times) <= 20 + 9  # until it opens, then probes
+
+
+def test_a_wait_that_is_named_to_a_probe_holds_for_its_cell(make_member, run_members):
+    sent = []
+
+    async def answer(request):
+        sent.append((now(), get_text(request)))
+        await asyncio.sleep(0.1)
+        if len(sent) <= 4:  # the breaker opens
+            return BackendError(Cause.SERVER, "out")
+        if len(sent) == 5:  # the first probe
+            return BackendError(Cause.OVERLOADED, "busy", retry_after=50.0)
+        return "yes"
+
+    assert run_members([make_member("a", answer, concurrency=2)], 20).status == "complete"
+    probed, text = sent[4]
+    assert next(at for at, again in sent[5:] if again == text) >= probed + 50
+
+
 def test_a_probe_is_sent_for_another_cell_each_time(make_member, run_members, read_run):
     """A long outage must not use up the attempts of the cell that stands first."""
     script, _ = make_outage(5, 500)

@@ -425,7 +425,7 @@ def check_final_failures(view: View) -> Iterator[str]:
         if not view.stands_for_one_cell(name, text):
             continue
         for call in calls:
-            later = next((each for each in calls if each.sent > call.ended), None)
+            later = _find_later(view, calls, call)
             if later is not None and (call.cause in FINAL or (call.end == "broke" and call.kind != "timeout-error")):
                 yield f"{call} was followed by {later}"
 
@@ -438,12 +438,19 @@ def check_hopeless_members(view: View) -> Iterator[str]:
             too_long = call.retry_after is not None and call.retry_after > patience
             if call.kind == "rotated" or not (call.cause in HOPELESS or call.stops_member or too_long):
                 continue
-            later = next((each for each in calls if each.sent > call.ended), None)
+            later = _find_later(view, calls, call)
             if later is not None:
                 yield f"{call} was followed by {later}"
             if not view.record.progress[name]["stopped"] and not (view.record.stopped or view.record.limit):
                 yield f"{call} did not stop {name}"
             break
+
+
+def _find_later(view: View, calls: Sequence[Call], call: Call) -> Call | None:
+    """One of ``calls`` that was sent when the end of ``call`` was known; with hedges that may be a moment later."""
+    hedged = view.members[call.member].hedge is not None
+    later = (each for each in calls if each.sent > call.ended)
+    return next((each for each in later if not hedged or each.sent_at > call.ended_at), None)
 
 
 def check_outages(view: View) -> Iterator[str]:
