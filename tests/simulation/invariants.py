@@ -6,11 +6,12 @@ Shares no code with the engine. Each invariant is a function that yields what is
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from history import Call, History, StartRecord, StoredCell
 from simulate import PRICE
@@ -86,6 +87,14 @@ class View:
         """Calls by member, text of the row and sample."""
         found = defaultdict(list)
         for call in self.calls:
+            found[call.member, call.text, call.sample].append(call)
+        return dict(found)
+
+    @cached_property
+    def of_all_starts(self) -> dict[tuple[str, str, int], list[Call]]:
+        """The same, of all starts."""
+        found = defaultdict(list)
+        for call in self.history.calls:
             found[call.member, call.text, call.sample].append(call)
         return dict(found)
 
@@ -229,9 +238,7 @@ def _find_causes(view: View, cell: StoredCell, text: str) -> set[str]:
             causes.add("render")
         if "unsendable" in member.row_faults:
             causes.add("context_length")
-        for call in view.history.calls:
-            if (call.member, call.text, call.sample) == (name, text, cell.sample):
-                causes.add(_find_cause(call))
+        causes.update(map(_find_cause, view.of_all_starts.get((name, text, cell.sample), ())))
     return causes
 
 
@@ -368,12 +375,15 @@ def check_token_rate(view: View) -> Iterator[str]:
         tpm = min((m.limits["tpm"] for m in view.sharing(quota) if "tpm" in m.limits), default=None)
         if tpm is None:
             continue
+        answered = sorted((call for call in calls if call.end == "answered"), key=lambda call: call.ended)
+        used, first, last = 0, 0, 0
         for call in calls:
-            used = sum(
-                sum(filter(None, each.usage))
-                for each in calls
-                if each.end == "answered" and each.ended < call.sent and each.ended_at > call.sent_at - 60
-            )
+            while last < len(answered) and answered[last].ended < call.sent:
+                used += sum(filter(None, answered[last].usage))
+                last += 1
+            while first < last and answered[first].ended_at <= call.sent_at - 60:
+                used -= sum(filter(None, answered[first].usage))
+                first += 1
             if used > tpm:
                 yield f"{quota} sent {call} when {used} tokens of {tpm} were used"
                 break
@@ -388,7 +398,10 @@ def check_named_waits(view: View) -> Iterator[str]:
             if wait is None or wait <= SHORTEST or (wait > patience and not call.pause):
                 continue
             end = call.ended_at + min(wait, patience) - SHORTEST
-            early = [each for each in calls if each.sent > call.ended and each.sent_at < end]
+            behind = calls[bisect_right(calls, call.ended, key=lambda each: each.sent) :]
+            early = list(takewhile(lambda each: each.sent_at < end, behind))  # noqa: B023 - used at once
+            if not early:
+                continue
             # places that came free in the same moment, before the wait was known, are given already
             given = sum(each.ended_at == call.ended_at and each.ended < call.ended for each in calls)
             if any(each.sent_at > call.ended_at for each in early) or len(early) > given:
