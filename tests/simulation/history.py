@@ -139,6 +139,8 @@ class Recorder:
 
     def __init__(self, world: World) -> None:
         self.history = History(world)
+        #: Answers so far, in all starts, by what was asked.
+        self.told: Counter[object] = Counter()
         self._moments = 0
 
     def take_moment(self) -> int:

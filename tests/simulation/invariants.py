@@ -432,6 +432,27 @@ def check_attempts(view: View) -> Iterator[str]:
             yield f"more than 2 calls for {text!r} of {name}, sample {sample}, may have been billed for nothing"
 
 
+def check_retry_budget(view: View) -> Iterator[str]:
+    """What failed in passing is sent again no oftener than successes earn, one a second, and as probes (I6)."""
+    for quota, calls in view.by_quota.items():
+        retries = earned = 0
+        for (name, text, _), own in view.by_cell.items():
+            if own[0].quota != quota:
+                continue
+            # where calls stand for more than one cell, a success counts for the most that it may be
+            failed = not view.stands_for_one_cell(name, text)
+            for call, following in pairwise([*own, None]):
+                failed = failed or _find_cause(call) in TROUBLES
+                if call.end == "answered":
+                    earned += 28 if failed else 1
+                elif following is not None and following.sent > call.ended and _find_cause(call) in TROUBLES:
+                    retries += view.stands_for_one_cell(name, text)
+        seconds = calls[-1].sent_at - calls[0].sent_at
+        most = (500 + earned) / 14 + seconds + len(view.members) * (2 + seconds / 0.75)
+        if retries > most:
+            yield f"{quota} sent {retries} retries in {seconds} s, {most:.0f} were earned"
+
+
 def check_final_failures(view: View) -> Iterator[str]:
     """What a server will never accept is sent once (I7)."""
     for (name, text, _), calls in view.by_cell.items():
@@ -488,7 +509,7 @@ def _count_probes(seconds: float) -> int:
     """The most probes that a breaker sends in a time."""
     count, passed = 0, 0.0
     while passed <= seconds:
-        passed += 0.75 * min(30.0, 2.0**count)
+        passed += 0.75 * min(30.0, 2.0 ** min(count, 5))
         count += 1
     return count
 
@@ -677,6 +698,7 @@ INVARIANTS: tuple[Callable[[View], Iterator[str]], ...] = (
     check_token_rate,
     check_named_waits,
     check_attempts,
+    check_retry_budget,
     check_final_failures,
     check_hopeless_members,
     check_outages,

@@ -133,9 +133,8 @@ class SimulatedBackend(Backend[BackendConfig]):
         self._recorder = recorder
         self._fired = recorder.history.fired
         self._start = len(recorder.history.starts) - 1
-        #: Calls, and answers, so far by what was asked.
+        #: Calls so far by what was asked.
         self._asked: Counter[tuple[str, int]] = Counter()
-        self._told: Counter[tuple[str, int]] = Counter()
         self._fresh_key = False
         #: Called as each answer leaves.
         self.on_answer: Callable[[], None] | None = None
@@ -273,10 +272,11 @@ class SimulatedBackend(Backend[BackendConfig]):
         raise error
 
     def _write_answer(self, call: Call, made: Answer) -> Answer:
-        spec, place = self._spec, (call.text, call.sample)
-        self._told[place] += 1
-        number = self._told[place]
-        kind = draw_fault(ANSWER_FAULTS, spec.answer_faults, self._seed, spec.name, place, spec.prompt_version, number)
+        spec = self._spec
+        place = (spec.name, spec.prompt_version, call.text, call.sample)
+        self._recorder.told[place] += 1
+        number = self._recorder.told[place]
+        kind = draw_fault(ANSWER_FAULTS, spec.answer_faults, self._seed, place, number)
         if kind:
             self._fired[kind] += 1
         call.kind = kind or "good"

@@ -118,6 +118,12 @@ def fail_often(history):
         repeat(history, call)
 
 
+def retry_at_once(history):
+    call = find(history, cause="server")
+    for _ in range(100):
+        repeat(history, call, after=0.0)
+
+
 def bill_often(history):
     call = find(history, maybe_billed=True)
     for _ in range(2):
@@ -224,6 +230,7 @@ CASES = [
     (WAITING, cut_wait_short, "check_named_waits"),
     (FAILING, fail_often, "check_attempts"),
     (FAILING, bill_often, "check_attempts"),
+    (FAILING, retry_at_once, "check_retry_budget"),
     (REFUSING, ask_refused_again, "check_final_failures"),
     (KEYLESS, ask_without_key, "check_hopeless_members"),
     (KEYLESS, go_on_without_key, "check_hopeless_members"),

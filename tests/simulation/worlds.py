@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-__all__ = ["MemberSpec", "ServerSpec", "Start", "Stop", "World", "make_world"]
+__all__ = ["FAULTS", "MemberSpec", "ServerSpec", "Start", "Stop", "World", "make_world"]
 
 #: Faults of single requests, drawn anew for each: the share of the requests that have one.
 CALL_FAULTS = (
@@ -22,6 +22,12 @@ ROW_FAULTS = ("bad-request", "too-long", "unrenderable", "unsendable")
 ANSWER_FAULTS = ("empty", "unreadable", "wrong-schema", "refusal", "filtered", "truncated", "broken-parser")
 #: Faults from a moment on, after which no call of the member can be answered.
 LASTING_FAULTS = ("auth", "rotated", "unknown-model", "no-credit", "day-long-wait")
+#: What servers, backends and people do beside that.
+OTHER_FAULTS = (
+    "server-failed", "server-refused", "server-over-rate", "tidying", "pause", "usage-untold", "usage-partly",
+    "usage-hostile", "open-error", "open-exception", "open-slow", "close-error", "close-slow", "stop", "stop-again",
+)  # fmt: skip
+FAULTS = (*CALL_FAULTS, *ROW_FAULTS, *ANSWER_FAULTS, *LASTING_FAULTS, *OTHER_FAULTS)
 
 
 @dataclass(frozen=True)
