@@ -12,7 +12,7 @@ from worlds import MemberSpec, ServerSpec, Start, Stop, World, make_world
 
 QUIET = ServerSpec("quiet", {"latency": 1.0, "spread": 0.5, "capacity": 1000, "tokens": 50.0})
 #: What goes wrong with a row whatever goes on beside it. None of it stops a member.
-CALL_FAULTS = {kind: 0.04 for kind in ("server", "overloaded", "overloaded-wait", "rate", "rate-wait", "plugin", "cut")}
+CALL_FAULTS = dict.fromkeys(("server", "overloaded", "overloaded-wait", "rate", "rate-wait", "plugin", "cut"), 0.04)
 ROW_FAULTS = {"bad-request": 0.1, "too-long": 0.05, "unsendable": 0.05, "unrenderable": 0.05}
 ANSWER_FAULTS = {"empty": 0.1, "unreadable": 0.1, "wrong-schema": 0.05, "refusal": 0.05, "truncated": 0.05}
 ROWS = 60
