@@ -39,7 +39,7 @@ def find_uses(tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             use = f"{named.get(node.value.id)}.{node.attr}"
-            if use.split(".")[0] in REAL or use in ("os.urandom", "os.getrandom"):
+            if use.split(".", maxsplit=1)[0] in REAL or use in ("os.urandom", "os.getrandom"):
                 yield use
 
 

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise, takewhile
+from itertools import pairwise
 
 from history import Call, History, StartRecord, StoredCell
 from simulate import PRICE
@@ -398,14 +398,10 @@ def check_named_waits(view: View) -> Iterator[str]:
             if wait is None or wait <= SHORTEST or (wait > patience and not call.pause):
                 continue
             end = call.ended_at + min(wait, patience) - SHORTEST
-            behind = calls[bisect_right(calls, call.ended, key=lambda each: each.sent) :]
-            early = list(takewhile(lambda each: each.sent_at < end, behind))  # noqa: B023 - used at once
-            if not early:
-                continue
-            # places that came free in the same moment, before the wait was known, are given already
-            given = sum(each.ended_at == call.ended_at and each.ended < call.ended for each in calls)
-            if any(each.sent_at > call.ended_at for each in early) or len(early) > given:
-                yield f"{quota} was to wait {wait} s from {call.ended_at}, and sent {early[-1]}"
+            # in the very moment of its end a call may still leave whose place was given before the end was known
+            behind = calls[bisect_right(calls, call.ended_at, key=lambda each: each.sent_at) :]
+            if behind and behind[0].sent_at < end:
+                yield f"{quota} was to wait {wait} s from {call.ended_at}, and sent {behind[0]}"
                 break
     for (name, text, _), calls in view.by_cell.items():
         for call, following in pairwise(calls):
@@ -472,6 +468,9 @@ def check_hopeless_members(view: View) -> Iterator[str]:
             too_long = call.retry_after is not None and call.retry_after > patience
             if call.kind == "rotated" or not (call.cause in HOPELESS or call.stops_member or too_long):
                 continue
+            twins = view.by_cell[call.member, call.text, call.sample]
+            if any(twin.sent < call.ended < twin.ended for twin in twins):
+                continue  # it was sent twice at a time, and the other one may be answered
             later = _find_later(view, calls, call)
             if later is not None:
                 yield f"{call} was followed by {later}"
