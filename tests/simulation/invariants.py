@@ -456,7 +456,8 @@ def check_final_failures(view: View) -> Iterator[str]:
             continue
         for call in calls:
             later = _find_later(view, calls, call)
-            if later is not None and (call.cause in FINAL or (call.end == "broke" and call.kind != "timeout-error")):
+            final = call.cause in FINAL or (call.end == "broke" and call.kind != "timeout-error")
+            if later is not None and final and not _has_twin(view, call):
                 yield f"{call} was followed by {later}"
 
 
@@ -466,17 +467,21 @@ def check_hopeless_members(view: View) -> Iterator[str]:
         patience = view.members[name].limits.get("max_wait", MAX_WAIT)
         for call in calls:
             too_long = call.retry_after is not None and call.retry_after > patience
-            if call.kind == "rotated" or not (call.cause in HOPELESS or call.stops_member or too_long):
+            hopeless = call.cause in HOPELESS or call.stops_member or too_long
+            if call.kind == "rotated" or not hopeless or _has_twin(view, call):
                 continue
-            twins = view.by_cell[call.member, call.text, call.sample]
-            if any(twin.sent < call.ended < twin.ended for twin in twins):
-                continue  # it was sent twice at a time, and the other one may be answered
             later = _find_later(view, calls, call)
             if later is not None:
                 yield f"{call} was followed by {later}"
             if not view.record.progress[name]["stopped"] and not (view.record.stopped or view.record.limit):
                 yield f"{call} did not stop {name}"
             break
+
+
+def _has_twin(view: View, call: Call) -> bool:
+    """Whether the same was under way a second time when ``call`` ended: then the other one decides."""
+    twins = view.by_cell[call.member, call.text, call.sample]
+    return any(twin.sent < call.ended < twin.ended for twin in twins)
 
 
 def _find_later(view: View, calls: Sequence[Call], call: Call) -> Call | None:
