@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -84,7 +83,7 @@ class RehearsedWork(WorkList):
             free_answers=free,
             progress=MemberProgress(member.name),
             request_ids=itertools.count(1),
-            wall_time=time.time,
+            wall_time=lambda: 0.0,  # nothing is answered here, so nothing has a date
             notify=None,
             reader=reader,
         )

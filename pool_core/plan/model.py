@@ -41,6 +41,7 @@ class MemberParts:
     request_known: bool
     reading_known: bool
 
+
 ConfiguredT = TypeVar("ConfiguredT", Task[Any], PromptFormat[Any])
 
 

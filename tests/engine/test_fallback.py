@@ -141,27 +141,34 @@ def test_a_chain_of_fallbacks(make_member, run_members, read_run):
     assert Counter(cell["answered_by"] for cell in read_run().values()) == {None: 700, "c": 1400}
 
 
-def test_what_a_fallback_answered_is_settled_and_the_rest_is_asked_when_it_is_mended(
+def test_what_a_fallback_answered_stays_though_nothing_is_known_of_the_members_and_the_first_works_again(
     make_pair, run_members, read_run, tmp_path
 ):
-    """Nothing is paid twice: neither when the run goes on, nor when the member works again."""
-    backends = []
+    """Objects from Python have no fingerprint: each request is made again, and its answer is found in the store."""
 
-    def run(a, rows):
-        backends[:] = [ScriptedBackend(a, model="a"), ScriptedBackend(answer_as_b, model="b")]
+    def run(a, rows=3):
+        backends = [ScriptedBackend(a, model="a"), ScriptedBackend(answer_as_b, model="b")]
         summary = run_members(make_pair(*backends), rows)
         return summary, [len(backend.requests) for backend in backends]
 
-    summary, counts = run(fail_on("row 1", cause=Cause.BAD_REQUEST), 3)
-    assert counts == [3, 4]
+    assert run(fail_on("row 1", cause=Cause.BAD_REQUEST))[1] == [3, 4]
     before = read_run()
-    summary, counts = run(fail_on("row 1", cause=Cause.BAD_REQUEST), 3)
-    # objects from Python have no fingerprint, so each request is made again and found in the store
-    assert counts == [1, 0]  # a is asked once more for the cell that it failed, b's answer to it is in the store
-    assert summary.status == "complete"
-    assert read_run() == before
+    for script in (fail_on("row 1", cause=Cause.BAD_REQUEST), fail_on()):
+        summary, counts = run(script)
+        assert (summary.status, counts) == ("complete", [0, 0])
+        assert read_run() == before
     with Store.read(tmp_path / "run") as store:
         assert sum(spent.answers for spent in store.read_spent().values()) == 6
+
+
+def test_where_the_fallback_would_be_asked_something_else_the_member_is_asked_first(make_pair, run_members, read_run):
+    def run(rows):
+        return run_members(make_pair(fail_on("row 1", cause=Cause.BAD_REQUEST), answer_as_b), rows)
+
+    run(["row 0", "row 1"])
+    summary = run(["row 0", "row 1 mended"])
+    assert summary.members[0].taken_over == 0
+    assert read_said(read_run) == {"0": "a: row 0", "1": "a: row 1 mended"}
 
 
 def test_stopping_the_run_ends_those_who_wait_to_hand_over(make_pair, run_members):

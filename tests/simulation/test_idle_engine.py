@@ -8,7 +8,7 @@ from simulate import simulate
 from worlds import MemberSpec, ServerSpec, Start, World
 
 SCRIPT = {"latency": 1.0, "spread": 0.0, "capacity": 1000, "tokens": 10.0}
-FOR_EVER = {"max_stall": 1e6, "max_wait": 1e6, "deadline": 1e6, "timeout": 60.0}
+FOR_EVER = {"concurrency": 32, "max_stall": 1e6, "max_wait": 1e6, "deadline": 1e6, "timeout": 60.0}
 WAITS = {
     "down": ({"outages": [(10.0, 36_000.0, "down")]}, {}),
     "failing": ({"outages": [(10.0, 36_000.0, "failing")]}, {}),
