@@ -245,3 +245,128 @@ def test_a_pause_that_an_answer_asks_for_holds_for_the_quota_and_has_an_end(make
     for asked in times.values():
         assert max(later - earlier for earlier, later in itertools.pairwise(asked)) >= 49
         assert max(asked) <= 51
+
+
+# Plugins that break or hang outside of a call
+
+
+class Refusing(ScriptedBackend):
+    """Answers, then refuses the key; `refresh` does as told."""
+
+    def __init__(self, refreshing, model="a"):
+        super().__init__(self._answer, model)
+        self._refreshing = refreshing
+
+    async def _answer(self, request):
+        await asyncio.sleep(1)
+        return BackendError(Cause.AUTH, "wrong key") if now() > 5 else "yes"
+
+    async def refresh(self):
+        return await self._refreshing()
+
+
+async def break_down():
+    raise ValueError("boom")
+
+
+async def hang():
+    await asyncio.sleep(1e9)
+
+
+@pytest.mark.parametrize(
+    ("refreshing", "reason"),
+    [
+        (break_down, "wrong key; the key cannot be read again: ValueError: boom"),
+        (hang, "wrong key; the key cannot be read again: not within 50 s"),
+    ],
+)
+def test_a_key_that_cannot_be_read_again_stops_its_member_alone(refreshing, reason, make_member, run_members):
+    members = [
+        make_member("a", Refusing(refreshing), concurrency=2, timeout=50),
+        make_member("b", lambda _: "yes"),
+    ]
+    a, b = run_members(members, 100).members
+    assert (a.stopped, b.ok) == (reason, 100)
+
+
+class Opening(ScriptedBackend):
+    """Does as told when it is opened and closed."""
+
+    def __init__(self, opening=None, closing=None):
+        super().__init__(lambda _: "yes", "a")
+        self._opening, self._closing = opening, closing
+
+    async def open(self):
+        if self._opening is not None:
+            await self._opening()
+
+    async def aclose(self):
+        if self._closing is not None:
+            await self._closing()
+
+
+def test_a_backend_that_never_opens_does_not_keep_a_stop_or_the_end_of_time_waiting(make_member, run_members):
+    ended = []
+
+    async def steer(engine):
+        await asyncio.sleep(20)
+        engine.stop()
+        await engine._task
+        ended.append(now())
+
+    members = [make_member("a", Opening(hang)), make_member("b", lambda _: "yes")]
+    summary = run_members(members, 5, steer=steer)
+    assert (summary.status, summary.members[0].pending, summary.members[1].ok) == ("interrupted", 5, 5)
+    assert ended[0] <= 21
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError("gone"), GeneratorExit(), BaseException("odd")])
+def test_whatever_a_backend_raises_when_it_opens_or_closes_is_its_members_alone(error, make_member, run_members):
+    async def fail():
+        raise error
+
+    summary = run_members([make_member("a", Opening(fail)), make_member("b", lambda _: "yes")], 3)
+    a, b = summary.members
+    assert a.stopped.startswith(f"its backend cannot be opened: {type(error).__name__}")
+    assert (a.pending, b.ok) == (3, 3)
+    summary = run_members(
+        [make_member("a", Opening(closing=fail)), make_member("b", lambda _: "yes")], 3, run_dir="two"
+    )
+    assert summary.status == "complete"
+    assert any(f"cannot be closed: {type(error).__name__}" in note for note in summary.notes)
+
+
+def test_a_host_that_takes_no_connection_was_never_reached(make_member, run_members):
+    backend = ScriptedBackend(lambda _: BackendError(Cause.TIMEOUT, "no connection within 5 s"))
+    (member,) = run_members([make_member("a", backend, concurrency=4)], 100).members
+    assert member.stopped == "its server was never reached: no connection within 5 s"
+    assert len(backend.requests) < 20
+
+
+def test_a_wait_that_an_overloaded_server_names_pauses_its_quota(make_member, run_members):
+    times = []
+
+    def answer(_request):
+        times.append(now())
+        return BackendError(Cause.OVERLOADED, "busy", retry_after=30.0) if len(times) == 5 else "yes"
+
+    assert run_members([make_member("a", answer, concurrency=1)], 20).status == "complete"
+    assert times[5] - times[4] >= 30
+
+
+# What is told of a run that went on
+
+
+def test_what_earlier_starts_have_finished_is_told_though_this_one_did_not_come_to_it(make_member, run_members):
+    def make(script):
+        return [make_member("a", script, concurrency=1)]
+
+    def refuse_one(request):
+        return BackendError(Cause.BAD_REQUEST, "no") if get_text(request) == "row 0" else "yes"
+
+    (first,) = run_members(make(refuse_one), 600).members
+    assert (first.ok, first.failed, first.pending) == (599, {"bad_request": 1}, 0)
+    summary = run_members(make(lambda _: BackendError(Cause.AUTH, "no key")), 600)
+    (again,) = summary.members
+    assert (summary.status, again.stopped) == ("partial", "no key")
+    assert (again.ok, again.failed, again.pending) == (599, {"auth": 1}, 0)

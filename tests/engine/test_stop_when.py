@@ -8,7 +8,7 @@ import pytest
 
 from pool_core.engine.thresholds import FailureCount
 from pool_core.errors import BackendError
-from pool_core.interfaces.values import Cause
+from pool_core.interfaces.values import Answer, Cause, Usage
 from pool_core.recipe.models import StopWhen
 
 
@@ -63,3 +63,23 @@ def test_the_run_stops_by_a_limit(concurrency, make_member, run_members):
     assert (summary.status, summary.exit_code) == ("limited", 5)
     assert "cells failed: `stop_when: {share: 0.3}`" in summary.limit
     assert all(member.pending > 50 for member in summary.members)
+
+
+# A budget over a run's whole life
+
+
+@pytest.mark.parametrize("usage", [None, Usage(None, 50)])
+def test_where_a_server_does_not_say_what_it_used_the_budget_holds_over_all_starts_together(
+    usage, make_member, run_members
+):
+    asked = []
+
+    def answer(request):
+        asked.append(request)
+        return Answer("yes", usage=usage)
+
+    for _ in range(4):
+        member = make_member("a", answer, sampling={"max_tokens": 100})
+        source = run_members([member], 50, budget={"max_tokens": 1000})
+        assert source.status == "limited"
+    assert 4 <= len(asked) <= 12
