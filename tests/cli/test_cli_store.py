@@ -255,7 +255,7 @@ def test_repair_of_a_sound_run(pool, finished):
         "answers: 6 intact",
         "withdrawn: 0 intact",
         "cells: 6 intact",
-        "meta: 3 intact",
+        "meta: 4 intact",
         "sound: nothing is damaged",
     ]
     assert pool("repair", finished, "--dry-run").code == 0

@@ -359,7 +359,7 @@ def test_memory_does_not_grow_with_the_rows(world):
     class Many(MemoryRows):
         def read(self):
             for number in range(self.rows):
-                yield f"row {number}", {"id": number, "text": "x" * 1000}
+                yield f"row {number}", {"id": number, "text": "x" * 50}
 
     def measure(rows):
         recipe = Recipe(pool=PoolSpec(members=[world.make_member()], policies=()))
