@@ -23,7 +23,7 @@ from pool_core.engine.retry import RetryBudget
 from pool_core.engine.sharing import make_quotas
 from pool_core.engine.spending import Spending, guess_unknown
 from pool_core.engine.thresholds import FailureCount
-from pool_core.engine.work import WorkList
+from pool_core.engine.work import WorkList, link_fallbacks
 from pool_core.errors import BackendError, PluginError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.values import Cause
@@ -184,16 +184,10 @@ class Engine:
             watch = self._make_watch(self.plan.recipe.pool.stop_when, self._stop_by_limit)
             for work in works:
                 work.on_end.append(watch)
-        by_name = {work.member.name: (work, backend) for work, backend in zip(works, self.backends, strict=True)}
+        link_fallbacks(works, self.backends)
         for member in self.plan.members:
-            if member.fallback is None:
-                continue
-            lanes[member.name].fall_back_to(lanes[member.fallback])
-            following: str | None = member.fallback
-            while following is not None:
-                other = by_name[following]
-                by_name[member.name][0].fallbacks[other[0].key] = other
-                following = other[0].member.fallback
+            if member.fallback is not None:
+                lanes[member.name].fall_back_to(lanes[member.fallback])
         return list(lanes.values())
 
     def _open_account(self, now: float) -> Account | None:

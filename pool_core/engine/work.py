@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,7 +25,7 @@ from pool_core.store.schema import pack_cell
 from pool_core.store.settled import count_settled
 from pool_core.store.store import Store
 
-__all__ = ["Cell", "WorkList", "read_usage"]
+__all__ = ["Cell", "WorkList", "link_fallbacks", "read_usage"]
 
 #: Rows that a lane reads at a time. Its memory is bounded by this and by what is in flight.
 PAGE_ROWS = 256
@@ -374,6 +374,17 @@ class WorkList:
             answered_by if answered_by != self.key else None,
         )
         return record, outcome
+
+
+def link_fallbacks(works: Sequence[WorkList], backends: Sequence[Backend[Any]]) -> None:
+    """Let each member's list know those of the members that take its cells over, one after the other."""
+    by_name = {work.member.name: (work, backend) for work, backend in zip(works, backends, strict=True)}
+    for work in works:
+        name = work.member.fallback
+        while name is not None:
+            other, backend = by_name[name]
+            work.fallbacks[other.key] = other, backend
+            name = other.member.fallback
 
 
 def read_usage(answer: Answer | None) -> Usage:

@@ -46,7 +46,8 @@ class MemberPreview:
     #: Cells that stand as they are, and cells whose stored answer is read again.
     reused: int
     reparsed: int
-    #: Of the cells that are read again: how many outcomes would be others, and the first of them.
+    #: Of the cells that are read again and whose rows stay as they are: how many outcomes would be others, and the
+    #: first of them.
     changed: int
     shown: Sequence[OutputChange]
     #: Why cells are asked.

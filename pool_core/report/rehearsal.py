@@ -14,7 +14,7 @@ from pool_core.engine.bases import register_bases, release_answers
 from pool_core.engine.reading import Reader
 from pool_core.engine.rehearsal import Found, RehearsedWork, Settled
 from pool_core.engine.run import build_backend
-from pool_core.engine.work import read_usage
+from pool_core.engine.work import link_fallbacks, read_usage
 from pool_core.errors import RecipeError, TemplateError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.encoding import decode_answer, decode_json
@@ -106,8 +106,12 @@ async def _rehearse(
         free = release_answers(store, keys, all_bases)
         reader = Reader(plan, watchdog)
         try:
-            for member, backend, key, bases in zip(plan.members, backends, keys, all_bases, strict=True):
-                work = RehearsedWork(member, store, reader, key, bases, free)
+            works = [
+                RehearsedWork(member, store, reader, key, bases, free)
+                for member, key, bases in zip(plan.members, keys, all_bases, strict=True)
+            ]
+            link_fallbacks(works, backends)
+            for member, work, backend in zip(plan.members, works, backends, strict=True):
                 await _walk(member, work, backend, reader, store, accounts(member))
         finally:
             reader.close()

@@ -359,7 +359,7 @@ def test_memory_does_not_grow_with_the_rows(world):
     class Many(MemoryRows):
         def read(self):
             for number in range(self.rows):
-                yield f"row {number}", {"id": number, "text": "x" * 1000}
+                yield f"row {number}", {"id": number, "text": "x" * 50}
 
     def measure(rows):
         recipe = Recipe(pool=PoolSpec(members=[world.make_member()], policies=()))
@@ -371,4 +371,5 @@ def test_memory_does_not_grow_with_the_rows(world):
         return peak
 
     measure(10)
-    assert measure(20_000) < measure(1000) + 100_000  # a lane holds 256 rows
+    # a page has 256 rows, and garbage comes and goes; what is kept of a row would be 50 bytes at least
+    assert measure(60_000) < measure(1000) + 300_000

@@ -109,7 +109,7 @@ def test_histories(preview_world):
             return type(preview_world)(run_dir)
 
     Bound.TestCase.settings = settings(
-        max_examples=25,
+        max_examples=20,
         stateful_step_count=14,
         deadline=None,
         suppress_health_check=list(HealthCheck),
