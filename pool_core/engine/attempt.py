@@ -54,7 +54,13 @@ async def send(backend: Backend[Any], name: str, request: Request) -> Answer:
 class Second:
     """A second request. Until it is sent it may be given up at no cost."""
 
+    first: asyncio.Task[Any]
     sent: bool = False
+
+    @property
+    def needed(self) -> bool:
+        """Whether the first request still has not ended; it may while this one waits for its place."""
+        return not self.first.done()
 
 
 async def send_hedged(
@@ -82,7 +88,7 @@ async def send_hedged(
     try:
         await asyncio.wait(calls, timeout=threshold + MOMENT)
         if not last.done():
-            again = Second()
+            again = Second(last)
             calls.append(asyncio.ensure_future(second(again)))
             while not _is_decided(calls, again):
                 ended, _ = await asyncio.wait([c for c in calls if not c.done()], return_when=asyncio.FIRST_COMPLETED)

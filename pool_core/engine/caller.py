@@ -177,7 +177,7 @@ class Caller:
         try:
             index, tokens = self._work.member.index, self._spending.guess_tokens(body)
             call = _Call(await self._wait(self._quota.acquire(index, tokens)), reservation)
-            if self._spending.overdrawn or not self._breaker.closed:
+            if self._spending.overdrawn or not self._breaker.closed or not again.needed:
                 self._spending.release(reservation)
                 return None
             again.sent = True

@@ -199,17 +199,28 @@ class WorkList:
         """
         if await self._reuse_fallback(cell):
             return False
-        while await self._write_request(cell, backend):
+        finished, failure = await self._use_stored(cell, backend)
+        if failure is not None:
+            self.finish(cell, failure)
+        return not finished and failure is None
+
+    async def _use_stored(self, cell: Cell, backend: Backend[Any]) -> tuple[bool, Outcome | None]:
+        """Finish the cell with stored answers, where there are some to its requests.
+
+        Returns:
+            Whether it is finished; and why its next request cannot be written, None where it is ready.
+        """
+        while (failure := await self._write_request(cell, backend)) is None:
             stored = self._take_answer(cell)
             if stored is None:
-                return True
+                return False, None
             key, answer = stored
             outcome = await self._reader.read_answer(self.member, answer, cell.row)
             if not self._extend(cell, answer, outcome):
                 self.progress.reused += 1
                 self.finish(cell, outcome, stored=key)
-                break
-        return False
+                return True, None
+        return False, failure
 
     async def _reuse_fallback(self, cell: Cell) -> bool:
         """Finish a cell that its fallback has answered, if that answer still is one to what would be asked now.
@@ -222,13 +233,13 @@ class WorkList:
         if known.answered_by not in self.fallbacks:
             return False
         fallback, backend = self.fallbacks[known.answered_by]
-        if not await fallback.prepare(cell, backend):
-            return True
-        cell.restart()
-        return False
+        finished, _ = await fallback._use_stored(cell, backend)  # noqa: SLF001 - another list of this class
+        if not finished:
+            cell.restart()
+        return finished
 
-    async def _write_request(self, cell: Cell, backend: Backend[Any]) -> bool:
-        """Write what is to be sent. Returns False where it cannot be, which finishes the cell."""
+    async def _write_request(self, cell: Cell, backend: Backend[Any]) -> Outcome | None:
+        """Write what is to be sent. Returns how the cell fails where it cannot be written."""
         member = self.member
         try:
             if cell.prompt is None:
@@ -240,19 +251,16 @@ class WorkList:
             body = backend.encode(prompt, sampling)
             cell.request_key = compute_key(backend.identity, body, cell.sample, cell.ask)
         except TemplateError as error:
-            self.finish(cell, Outcome("failed", Cause.RENDER, str(error)))
-            return False
+            return Outcome("failed", Cause.RENDER, str(error))
         except BackendError as error:
-            self.finish(cell, Outcome("failed", error.cause, str(error)))
-            return False
+            return Outcome("failed", error.cause, str(error))
         except PluginError:
             raise
         except Exception as error:  # noqa: BLE001 - a broken backend costs its cell, never the run
             broken = f"the backend {member.backend.name} cannot write the request: {type(error).__name__}: {error}"
-            self.finish(cell, Outcome("failed", Cause.PLUGIN, broken))
-            return False
+            return Outcome("failed", Cause.PLUGIN, broken)
         cell.request = Request(next(self._request_ids), prompt, sampling, cell.sample, body, member.limits.timeout)
-        return True
+        return None
 
     def _take_answer(self, cell: Cell) -> tuple[int, Answer] | None:
         """A stored answer to this very request that no cell holds, and its key."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 
@@ -248,16 +249,17 @@ def test_retry_tells_what_it_does_not_know(pool, failing, tmp_path):
 def test_repair_of_a_sound_run(pool, finished):
     done = pool("repair", finished)
     assert (done.code, done.err) == (0, "")
-    assert done.out.splitlines() == [
+    *tables, meta, end = done.out.splitlines()
+    assert tables == [
         "rows: 3 intact",
         "members: 2 intact",
         "bases: 2 intact",
         "answers: 6 intact",
         "withdrawn: 0 intact",
         "cells: 6 intact",
-        "meta: 4 intact",
-        "sound: nothing is damaged",
     ]
+    assert re.fullmatch(r"meta: \d intact", meta)
+    assert end == "sound: nothing is damaged"
     assert pool("repair", finished, "--dry-run").code == 0
 
 

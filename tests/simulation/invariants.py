@@ -274,16 +274,8 @@ def check_fallbacks(view: View) -> Iterator[str]:
             yield f"{place} was taken over by {cell.answered_by}"
             continue
         old = view.before.cells.get(place) if view.before is not None else None
-        if (
-            old is not None
-            and cell.answer is not None
-            and (old.answer, old.answered_by)
-            == (
-                cell.answer,
-                cell.answered_by,
-            )
-        ):
-            continue  # it was taken over before, and its answer is used again
+        if old is not None and old.answered_by == cell.answered_by and cell.answer in view.before.answers:
+            continue  # it was taken over before, and a stored answer to the same request is used again
         own = view.by_cell.get((cell.member, view.get_text(cell.row), cell.sample), [])
         stopped = view.record.progress[cell.member]["stopped"]
         if not stopped and not any(call.end in ("failed", "cancelled", "broke") for call in own):

@@ -17,5 +17,6 @@ KEPT = {
     303: "a wait that a server named to a second request was not heeded",
     536: "first requests that had failed held the places that their second ones waited for, and the run never ended",
     1038: "on a server with a steady latency, second requests were sent in the moment of the answer",
+    1976: "a second request left in the moment in which the first one was answered",
     2159: "a wait that a server named to a probe was not heeded",
 }
