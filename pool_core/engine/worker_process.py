@@ -6,10 +6,12 @@ has started this one; replies are JSON, so nothing that a task makes is unpickle
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import signal
 import socket
+import sys
 from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
@@ -135,6 +137,8 @@ def _take_channel() -> socket.socket:
     os.dup2(empty, 0)
     os.close(empty)
     os.dup2(2, 1)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # the process may be killed at any time
     return channel
 
 
