@@ -192,7 +192,8 @@ class Watchdog:
                 self._resident = read_resident()
                 continue
             self._interrupter.interrupt()
-            if not call.excess or monotonic() - call.found < TICK_SECONDS:
+            # Looked at from here too: what never asks Python for anything, runs no handler that would see it.
+            if self._call is not call or not self._is_due() or monotonic() - call.found < TICK_SECONDS:
                 continue
             pause = PRESS_SECONDS  # it has swallowed its end: it may do so for ever
             if call is not told and monotonic() - call.found > STUCK_SECONDS and self._call is call:

@@ -18,6 +18,7 @@ def pool_tasks():
     yield Contribution("hopeless", "pool_stubborn_tasks:Hopeless")
 """
 TASKS = """
+import hashlib
 import re
 from pool_core.testing.scripted import EchoTask
 from pool_core.watchdog import watchdog
@@ -34,12 +35,7 @@ class Hopeless(EchoTask):
     def parse(self, answer, row):
         if row["id"] == "r3":
             watchdog.STUCK_SECONDS = 0.3
-            while True:
-                try:
-                    while True:
-                        pass
-                except BaseException:
-                    pass
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 60_000_000)  # C code that asks Python for nothing
         return super().parse(answer, row)
 """
 
