@@ -88,14 +88,14 @@ def test_a_recursion_without_end_is_an_error_of_its_own(perform):
 # What is ended
 
 
-@pytest.mark.parametrize("function", [loop_for_ever, recurse_and_loop, retry_for_ever], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("function", [loop_for_ever, recurse_and_loop], ids=lambda f: f.__name__)
 def test_a_call_that_does_not_end_is_ended(perform, function):
     with pytest.raises(CallStoppedError) as caught:
         perform(lambda: run(function, seconds=0.2))
     assert str(caught.value) == "did not end within 0.2 s"
 
 
-@pytest.mark.parametrize("function", [search_for_ever, wait_for_ever], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("function", [search_for_ever, wait_for_ever, retry_for_ever], ids=lambda f: f.__name__)
 def test_in_the_main_thread_a_search_and_a_wait_are_ended_too(function):
     with pytest.raises(CallStoppedError) as caught:
         run(function, seconds=0.2)
