@@ -146,7 +146,11 @@ class _Source:
     @contextmanager
     def _note_problems(self) -> Iterator[sqlite3.Connection]:
         try:
-            yield self._connection or sqlite3.connect(":memory:")
+            if self._connection is not None:
+                yield self._connection
+            else:
+                with closing(sqlite3.connect(":memory:")) as nothing:
+                    yield nothing
         except sqlite3.DatabaseError as error:
             self._problems[str(error)] = None
 
