@@ -112,6 +112,9 @@ class _Source:
             self._problems |= dict.fromkeys(wrong)
         except sqlite3.DatabaseError as error:
             self._problems[str(error)] = None
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_error: object) -> None:
