@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -26,6 +27,8 @@ __all__ = ["app", "run"]
 
 INTERRUPTED = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: Seconds in which an interrupted process ends.
+_MOST_SECONDS = 5.0
 
 #: Objects that may be made before Python looks for cycles among them. Its own 700 cost a short command
 #: a tenth of its time: modules, classes and parsed recipes are many objects and stay.
@@ -86,6 +89,10 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
 def _interrupt(_number: int, _frame: object) -> NoReturn:
     _ignore_signals()
     os.write(sys.stderr.fileno(), b"interrupted; what was answered is kept, and the same command goes on\n")
+    # somebody's code may swallow the exception and go on; nothing here needs more than a moment to end
+    end = threading.Timer(_MOST_SECONDS, os._exit, (INTERRUPTED,))
+    end.daemon = True
+    end.start()
     raise KeyboardInterrupt
 
 
