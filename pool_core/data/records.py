@@ -9,12 +9,10 @@ from typing import Any
 from pool_core.errors import StoreError
 from pool_core.interfaces.encoding import decode_answer, decode_json
 from pool_core.store.records import CellRecord, StoredRow
-from pool_core.store.schema import pack_cell
+from pool_core.store.schema import CONDITION_FAILED, pack_cell
 from pool_core.store.store import Store
 
 __all__ = ["Generation", "MemberInfo", "RunInfo", "read_generations", "read_run_info"]
-
-_CONDITION_FAILED = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def _walk_rows(
         generations = []
         for place, member in enumerate(members):
             count = row.assigned[place]
-            for sample in range(1 if count == _CONDITION_FAILED else count):
+            for sample in range(1 if count == CONDITION_FAILED else count):
                 cell = cells.get(pack_cell(row.key, member.key, sample))
                 generations.append(describe(member, sample, cell))
         yield row, generations

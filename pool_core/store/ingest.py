@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pool_core.errors import RowsError
 from pool_core.interfaces.encoding import encode_json
 from pool_core.store.records import NewRow
+from pool_core.store.schema import CONDITION_FAILED
 from pool_core.store.sealing import INSERTS, is_intact, seal, select
 
 __all__ = ["IngestCount", "define_count_samples", "ingest_rows", "replace_rows"]
 
-#: In a row's assignment: the member's condition failed; one failed cell stands for it.
-_CONDITION_FAILED = 255
 _MOST_DUPLICATES = 5
 
 
@@ -173,6 +172,6 @@ def define_count_samples(connection: sqlite3.Connection, members: Sequence[int])
         place = places.get(member)
         if assigned is None or place is None:
             return 0
-        return 1 if assigned[place] == _CONDITION_FAILED else assigned[place]
+        return 1 if assigned[place] == CONDITION_FAILED else assigned[place]
 
     connection.create_function("count_samples", 2, count_samples, deterministic=True)

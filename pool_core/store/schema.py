@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["SCHEMA", "SCHEMA_VERSION", "pack_cell", "unpack_cell"]
+__all__ = ["CONDITION_FAILED", "SCHEMA", "SCHEMA_VERSION", "pack_cell", "unpack_cell"]
+
+#: In a row's assignment: the member's condition failed; one failed cell stands for it.
+CONDITION_FAILED = 255
 
 SCHEMA_VERSION = 2
 

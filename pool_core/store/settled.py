@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 
+from pool_core.store.schema import CONDITION_FAILED
 from pool_core.store.store import Store
 
 __all__ = ["count_settled"]
-
-#: In a row's assignment: the member's condition failed; one failed cell stands for it.
-_CONDITION_FAILED = 255
 
 
 def count_settled(store: Store, member: int, bases: Collection[int]) -> Counter[tuple[str, str]] | None:
@@ -28,7 +26,7 @@ def count_settled(store: Store, member: int, bases: Collection[int]) -> Counter[
     place = [key for key, _ in store.read_members()].index(member)
     wanted = [0, 0, 0]
     for assigned, rows, keys in store.query("SELECT assigned, count(*), sum(key) FROM rows GROUP BY assigned"):
-        samples = 1 if assigned[place] == _CONDITION_FAILED else assigned[place]
+        samples = 1 if assigned[place] == CONDITION_FAILED else assigned[place]
         wanted[0] += rows * samples
         wanted[1] += keys * samples
         wanted[2] += rows * samples * (samples - 1) // 2
