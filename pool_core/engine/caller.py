@@ -71,6 +71,11 @@ class Caller:
         self._refreshing = asyncio.Lock()
         self._key_read_at = float("-inf")
 
+    @property
+    def healthy(self) -> bool:
+        """Whether calls pass freely: the server has not failed call after call."""
+        return self._breaker.closed
+
     def stop(self) -> None:
         """Send nothing more. What is in flight may finish."""
         self._stopped = True

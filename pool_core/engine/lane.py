@@ -116,7 +116,7 @@ class Lane:
     async def _take(self) -> Cell | None:
         """The next cell: one that was tried before, one that was handed over, a new one. None at the end."""
         while not self._stopping:
-            if (cell := self._waiting.take() or self.inbox.take()) is not None:
+            if (cell := self._take_known()) is not None:
                 return cell
             if not self._waiting.full:
                 if (cell := self._work.take()) is not None:
@@ -124,12 +124,21 @@ class Lane:
                 if not self._work.ended:
                     await self._read_page()
                     continue
-                if not self._busy and self._waiting.empty and not self.inbox.expects:
-                    return None
+            if (cell := self._waiting.take_probed()) is not None:
+                return cell
+            if not self._busy and self._waiting.empty and not self.inbox.expects:
+                return None
             idle: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idle.append(idle)
             await idle
         return None
+
+    def _take_known(self) -> Cell | None:
+        """A cell that was tried before or handed over; one that was a probe only while calls pass freely."""
+        cell = self._waiting.take()
+        if cell is None and self._caller.healthy:
+            cell = self._waiting.take_probed()
+        return cell or self.inbox.take()
 
     async def _read_page(self) -> None:
         async with self._reading:
@@ -158,7 +167,7 @@ class Lane:
         elif step.next is Next.WAIT:
             self._waiting.delay(cell, step.seconds)
         elif step.next is Next.PROBE:
-            self._waiting.put_last(cell)
+            self._waiting.put_probed(cell)
         elif step.next is Next.AGAIN:
             self._waiting.put(cell)
 

@@ -40,30 +40,36 @@ class WaitingRoom:
         #: By cell key: each cell that waits for its time, and its timer.
         self._delayed: dict[int, tuple[Cell, asyncio.TimerHandle]] = {}
         self._parked: deque[Cell] = deque()
+        #: Cells whose probe has failed, in that order.
+        self._probed: deque[Cell] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def full(self) -> bool:
         """Whether so many wait that no new cell should be taken."""
-        return len(self._delayed) + len(self._parked) >= self._most
+        return len(self._delayed) + len(self._parked) + len(self._probed) >= self._most
 
     @property
     def empty(self) -> bool:
         """Whether no cell is here."""
-        return not (self._ready or self._delayed or self._parked)
+        return not (self._ready or self._delayed or self._parked or self._probed)
 
     def take(self) -> Cell | None:
         """A cell that is ready."""
         return self._ready.popleft() if self._ready else None
+
+    def take_probed(self) -> Cell | None:
+        """The cell that has waited longest since its probe failed. While the breaker is open, others come before it."""
+        return self._probed.popleft() if self._probed else None
 
     def put(self, cell: Cell) -> None:
         """Have ``cell`` taken next."""
         self._ready.appendleft(cell)
         self._wake(everybody=False)
 
-    def put_last(self, cell: Cell) -> None:
-        """Have ``cell`` taken when those before it are gone."""
-        self._ready.append(cell)
+    def put_probed(self, cell: Cell) -> None:
+        """Keep ``cell``, whose probe has failed: the next probe is for another, so that no cell pays for an outage."""
+        self._probed.append(cell)
         self._wake(everybody=False)
 
     def retry(self, cell: Cell, seconds: float) -> None:
@@ -88,8 +94,9 @@ class WaitingRoom:
             timer.cancel()
             self._ready.append(cell)
         self._delayed.clear()
-        self._ready.extend(self._parked)
-        self._parked.clear()
+        for others in (self._parked, self._probed):
+            self._ready.extend(others)
+            others.clear()
         self._wake(everybody=True)
 
     def close(self) -> None:

@@ -75,10 +75,19 @@ def test_a_wait_that_is_named_to_a_probe_holds_for_its_cell(make_member, run_mem
 
 
 def test_a_probe_is_sent_for_another_cell_each_time(make_member, run_members, read_run):
-    """A long outage must not use up the attempts of the cell that stands first."""
+    """A long outage must not use up the attempts of the cells that stand first."""
     script, _ = make_outage(5, 500)
-    summary = run_members([make_member("a", script, concurrency=4, attempts=4)], 400)
+    probed = []
+
+    async def answer(request):
+        if 6 <= now() < 500:  # the breaker is open
+            probed.append(get_text(request))
+        return await script(request)
+
+    summary = run_members([make_member("a", answer, concurrency=4, attempts=4)], 400)
     assert summary.status == "complete"
+    assert len(probed) >= 15
+    assert max(Counter(probed).values()) == 1
 
 
 def test_the_other_members_go_on_at_their_pace(make_member, run_members):
