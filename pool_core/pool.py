@@ -127,8 +127,17 @@ class Pool(PoolSpec):
         return make_plan(Recipe(pool=self), registry, rows=source)
 
 
+#: How a table that has columns gives its rows, by the method: pyarrow's, polars', pandas'.
+_TABLE_ROWS = {"to_pylist": ".to_pylist()", "to_dicts": ".to_dicts()", "to_dict": '.to_dict("records")'}
+
+
 def _list_rows(rows: Iterable[Row]) -> list[Row]:
     """The rows as a list. Raises `UsageError` where what was given is no collection of rows."""
+    if hasattr(rows, "columns"):
+        for method, call in _TABLE_ROWS.items():
+            if hasattr(rows, method):
+                kind = f"{type(rows).__module__.partition('.')[0]} {type(rows).__name__}"
+                raise UsageError(f"the rows are a {kind}, not a list of mappings", hint=f"give `table{call}`")
     if not isinstance(rows, str | bytes | Mapping):
         with suppress(TypeError):  # it is nothing to go through
             rows = iter(rows)

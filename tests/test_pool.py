@@ -209,6 +209,17 @@ def test_what_is_no_collection_of_rows_is_refused(rows, kind):
         )
 
 
+@pytest.mark.parametrize(
+    ("method", "call"),
+    [("to_pylist", ".to_pylist()"), ("to_dicts", ".to_dicts()"), ("to_dict", '.to_dict("records")')],
+)
+def test_a_table_of_columns_is_told_how_to_give_its_rows(method, call):
+    Frame = type("Frame", (), {"__module__": "frames.core", "columns": ["text"], method: None, "__iter__": None})  # noqa: N806
+    with pytest.raises(UsageError) as error:
+        make_pool().check(Frame())
+    assert str(error.value) == f"the rows are a frames Frame, not a list of mappings\n  give `table{call}`"
+
+
 def test_rows_may_come_one_by_one():
     class Numbered:
         """Rows by their number alone."""
