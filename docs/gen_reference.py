@@ -52,7 +52,7 @@ from pool_core.testing.faults import FAULTS
 FOLDER = Path(__file__).parent / "reference"
 PLUGINS = ("standard", "replay", "openai")
 
-_NOTE = "<!-- Made by docs/gen_reference.py. Change the code that it reads, then run it again. -->"
+NOTE = "<!-- Made by docs/gen_reference.py. Change the code that it reads, then run it again. -->"
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The recipe", Recipe),
     ("`rows`", Rows),
@@ -130,8 +130,8 @@ def _make_recipe() -> str:
     lines = [
         "# Reference: the recipe",
         "",
-        "Every key of a recipe. [The recipe](../recipe.md) explains how they work together. Unknown keys are refused.",
-        "The configuration that stands beside a `use:` is the plugin's own: [standard](plugin-standard.md),",
+        "Every key of a recipe. [The recipe](../how-to/recipe.md) explains how they work together. Unknown keys are",
+        "refused. The configuration that stands beside a `use:` is the plugin's own: [standard](plugin-standard.md),",
         "[replay](plugin-replay.md), [openai](plugin-openai.md).",
     ]
     for title, model in _SECTIONS:
@@ -145,7 +145,7 @@ def _make_hooks() -> str:
         "",
         "What the entry module of a plugin may implement, marked with `pool_core.api.hookimpl`. All are ordinary",
         "functions, never `async`, and all are optional. An implementation takes as many of the arguments as it needs.",
-        "[Writing a plugin](../plugins.md) shows them at work.",
+        "[Writing a plugin](../how-to/plugins.md) shows them at work.",
     ]
     for name, hook in vars(hookspecs).items():
         if not name.startswith("pool_"):
@@ -153,7 +153,7 @@ def _make_hooks() -> str:
         arguments = list(inspect.signature(hook).parameters.values())
         returns = inspect.signature(hook).return_annotation
         listed = ", ".join(f"{argument.name}: {argument.annotation}" for argument in arguments)
-        lines += ["", f"## `{name}`", "", f"```text\n{name}({listed}) -> {returns}\n```", "", _read_doc(hook)]
+        lines += ["", f"## `{name}`", "", f"`{name}({listed}) -> {returns}`", "", _read_doc(hook)]
     lines += ["", "## Payloads", ""]
     lines += ["What the notifying hooks are given. All are read-only."]
     from pool_core.engine import events  # noqa: PLC0415 - the only page that needs the engine
@@ -196,8 +196,8 @@ def _make_faults() -> str:
         "# Reference: faults",
         "",
         "What the server of `pool_core.testing` can do to a backend, by name: `FAULTS` of `pool_core.testing.faults`.",
-        "[Testing a plugin](../testing.md) shows how to fire them. Where no cause is given, the reply is an answer:",
-        "what it is worth is for the pool to say.",
+        "[Testing a plugin](../how-to/testing.md) shows how to fire them. Where no cause is given, the reply is an",
+        "answer: what it is worth is for the pool to say.",
         "",
         "| fault | what the server does | cause | a backend says as well |",
         "|---|---|---|---|",
@@ -436,7 +436,7 @@ def _escape(cell: str) -> str:
 
 def _finish(lines: Iterable[str]) -> str:
     text = "\n".join(lines)
-    return f"{_NOTE}\n\n{text}\n"
+    return f"{NOTE}\n\n{text}\n"
 
 
 if __name__ == "__main__":
