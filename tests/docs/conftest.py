@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[2] / "docs"))  # the generators of pages are scripts beside the pages
 
 from pages import ROOT
 
