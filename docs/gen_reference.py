@@ -10,7 +10,6 @@ the committed pages.
 
 from __future__ import annotations
 
-import html
 import inspect
 import json
 import re
@@ -20,6 +19,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from gen_cli import make_cli_page
+from gen_errors import make_errors_page
+from gen_findings import make_rules_page
+from gen_text import NOTE, escape_cell, finish_page, read_doc
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -49,10 +52,11 @@ from pool_core.recipe.models import (
 from pool_core.registry import Entry, Registry
 from pool_core.testing.faults import FAULTS
 
+__all__ = ["FOLDER", "NOTE", "PLUGINS", "make_core_pages", "make_plugin_pages"]
+
 FOLDER = Path(__file__).parent / "reference"
 PLUGINS = ("standard", "replay", "openai")
 
-_NOTE = "<!-- Made by docs/gen_reference.py. Change the code that it reads, then run it again. -->"
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The recipe", Recipe),
     ("`rows`", Rows),
@@ -116,13 +120,17 @@ _ACTION_WORDS = {
 def make_core_pages() -> dict[str, str]:
     """The pages on what the core defines, by file name."""
     pages = {"recipe.md": _make_recipe(), "hooks.md": _make_hooks(), "causes.md": _make_causes()}
-    return pages | {"faults.md": _make_faults()}
+    more = {"cli.md": finish_page(make_cli_page()), "errors.md": finish_page(make_errors_page())}
+    more |= {"rules.md": finish_page(make_rules_page())}
+    return pages | more | {"faults.md": _make_faults()}
 
 
 def make_plugin_pages() -> dict[str, str]:
     """One page on the configurations of each first-party plugin, by file name."""
+    from gen_openai import make_openai_tables  # noqa: PLC0415 - needs the plugin
+
     registry = Registry.discover()
-    more = {"openai": _make_openai_tables()}
+    more = {"openai": make_openai_tables()}
     return {f"plugin-{name}.md": _make_plugin(registry, name, more.get(name, [])) for name in PLUGINS}
 
 
@@ -130,13 +138,13 @@ def _make_recipe() -> str:
     lines = [
         "# Reference: the recipe",
         "",
-        "Every key of a recipe. [The recipe](../recipe.md) explains how they work together. Unknown keys are refused.",
-        "The configuration that stands beside a `use:` is the plugin's own: [standard](plugin-standard.md),",
+        "Every key of a recipe. [The recipe](../how-to/recipe.md) explains how they work together. Unknown keys are",
+        "refused. The configuration that stands beside a `use:` is the plugin's own: [standard](plugin-standard.md),",
         "[replay](plugin-replay.md), [openai](plugin-openai.md).",
     ]
     for title, model in _SECTIONS:
-        lines += ["", f"## {title}", "", _read_doc(model), "", *_make_table(model)]
-    return _finish(lines)
+        lines += ["", f"## {title}", "", read_doc(model), "", *_make_table(model)]
+    return finish_page(lines)
 
 
 def _make_hooks() -> str:
@@ -145,7 +153,7 @@ def _make_hooks() -> str:
         "",
         "What the entry module of a plugin may implement, marked with `pool_core.api.hookimpl`. All are ordinary",
         "functions, never `async`, and all are optional. An implementation takes as many of the arguments as it needs.",
-        "[Writing a plugin](../plugins.md) shows them at work.",
+        "[Writing a plugin](../how-to/plugins.md) shows them at work.",
     ]
     for name, hook in vars(hookspecs).items():
         if not name.startswith("pool_"):
@@ -153,15 +161,15 @@ def _make_hooks() -> str:
         arguments = list(inspect.signature(hook).parameters.values())
         returns = inspect.signature(hook).return_annotation
         listed = ", ".join(f"{argument.name}: {argument.annotation}" for argument in arguments)
-        lines += ["", f"## `{name}`", "", f"```text\n{name}({listed}) -> {returns}\n```", "", _read_doc(hook)]
+        lines += ["", f"## `{name}`", "", f"`{name}({listed}) -> {returns}`", "", read_doc(hook)]
     lines += ["", "## Payloads", ""]
     lines += ["What the notifying hooks are given. All are read-only."]
     from pool_core.engine import events  # noqa: PLC0415 - the only page that needs the engine
 
     for payload in (events.RunStarted, events.CellFinished, events.RunFinished):
-        lines += ["", f"### `{payload.__name__}`", "", _read_doc(payload), "", "| field | type |", "|---|---|"]
+        lines += ["", f"### `{payload.__name__}`", "", read_doc(payload), "", "| field | type |", "|---|---|"]
         lines += [f"| `{name}` | `{annotation}` |" for name, annotation in inspect.get_annotations(payload).items()]
-    return _finish(lines)
+    return finish_page(lines)
 
 
 def _make_causes() -> str:
@@ -188,7 +196,7 @@ def _make_causes() -> str:
         "",
         "`budget` and `cancelled` are reserved: nothing gives them yet.",
     ]
-    return _finish(lines)
+    return finish_page(lines)
 
 
 def _make_faults() -> str:
@@ -196,8 +204,8 @@ def _make_faults() -> str:
         "# Reference: faults",
         "",
         "What the server of `pool_core.testing` can do to a backend, by name: `FAULTS` of `pool_core.testing.faults`.",
-        "[Testing a plugin](../testing.md) shows how to fire them. Where no cause is given, the reply is an answer:",
-        "what it is worth is for the pool to say.",
+        "[Testing a plugin](../how-to/testing.md) shows how to fire them. Where no cause is given, the reply is an",
+        "answer: what it is worth is for the pool to say.",
         "",
         "| fault | what the server does | cause | a backend says as well |",
         "|---|---|---|---|",
@@ -211,7 +219,7 @@ def _make_faults() -> str:
         ]
         cause = f"`{fault.cause}`" if fault.cause else ""
         lines += [f"| `{fault.name}` | {fault.what} | {cause} | {', '.join(filter(None, more))} |"]
-    return _finish(lines)
+    return finish_page(lines)
 
 
 def _make_plugin(registry: Registry, name: str, more: list[str]) -> str:
@@ -227,98 +235,14 @@ def _make_plugin(registry: Registry, name: str, more: list[str]) -> str:
             lines += ["", f"## {title}"]
         for entry in entries:
             lines += ["", *_make_entry(registry, entry)]
-    return _finish([*lines, *more])
-
-
-def _make_openai_tables() -> list[str]:
-    """What each reply and each broken call means to the backend ``openai``."""
-    from pool_openai.breakages import BREAKAGES  # noqa: PLC0415 - a plugin
-    from pool_openai.causes import CODES, FINISH_REASONS, PHRASES, STATUSES, Verdict  # noqa: PLC0415 - a plugin
-
-    def write(verdict: Verdict) -> str:
-        return f"`{verdict.cause}`" + (", and the member is stopped" if verdict.stops_member else "")
-
-    statuses = [("3xx", Verdict(Cause.BAD_REQUEST, stops_member=True)), *STATUSES.items()]
-    statuses += [("other 4xx", Verdict(Cause.BAD_REQUEST)), ("other 5xx", Verdict(Cause.SERVER))]
-    codes: dict[Verdict, list[str]] = {}
-    for code, verdict in CODES.items():
-        codes.setdefault(verdict, []).append(f"`{code}`")
-    reasons: dict[str, list[str]] = {}
-    for theirs, ours in FINISH_REASONS.items():
-        reasons.setdefault(ours, []).append(f"`{theirs}`")
-    return [
-        "",
-        "## What goes wrong, and what it means",
-        "",
-        "[Causes](causes.md) says what the engine does with each cause. *May be billed* means that the server has",
-        "worked on the call, though no answer came: it is sent again once at most.",
-        "",
-        "### Statuses",
-        "",
-        "| status | cause |",
-        "|---|---|",
-        *(f"| {status} | {write(verdict)} |" for status, verdict in statuses),
-        "",
-        "A 400 or 422 that names a field of the request other than the prompt and the seed (`param`, or `loc`) stops",
-        "the member: that field is sent with every row. Redirects are never followed.",
-        "",
-        "### Codes and types of providers' errors",
-        "",
-        "They know better than the status; only a 413 is always `context_length`. They count as well where a reply",
-        "with status 200 holds an error. Such an error without a known code has the cause of the status that it",
-        "names, else `server`.",
-        "",
-        "| codes | cause |",
-        "|---|---|",
-        *(f"| {', '.join(words)} | {write(verdict)} |" for verdict, words in codes.items()),
-        "",
-        "Some servers only say it in the message of a 400 or 422:",
-        "",
-        "| message | said by | cause |",
-        "|---|---|---|",
-        *(f"| <code>{html.escape(text)}</code> | {who} | {write(row)} |" for text, (row, who) in PHRASES.items()),
-        "",
-        "### Connections, and replies that cannot be read",
-        "",
-        "| what happens | cause | may be billed |",
-        "|---|---|---|",
-        *(
-            f"| {row.when} | {write(Verdict(row.cause, row.stops_member))} | {'yes' if row.maybe_billed else ''} |"
-            for row in BREAKAGES
-        ),
-        "| the reply has not begun within `first_byte_timeout` | `timeout` | yes |",
-        "| the reply is not JSON: cut off, invalid UTF-8, a web page, empty, too deep | `bad_reply` | yes |",
-        "| the reply has no choices | `bad_reply` | yes |",
-        "| the reply has more than `max_answer_bytes` | `bad_request` | yes |",
-        "",
-        "### Waits",
-        "",
-        "`retry-after-ms` comes first, then `Retry-After` in seconds or as a date, held against the reply's own",
-        "`Date`. What is negative, not finite, no number or there twice says nothing. Where",
-        "`x-ratelimit-remaining-requests` or `-tokens` is 0, the time in `x-ratelimit-reset-*` (`6m0s`, `1s`, `20ms`)",
-        "pauses the quota before the next request is refused.",
-        "",
-        "### Answers",
-        "",
-        "Why the model stopped has one word, whatever the server's is. One that is not known is kept, and logged",
-        "once.",
-        "",
-        "| the server says | finish_reason |",
-        "|---|---|",
-        *(f"| {', '.join(words)} | `{ours}` |" for ours, words in reasons.items()),
-        "",
-        "Of several choices the first of the lowest index is taken. Usage that is missing, negative or no number is",
-        "not known, and never 0. Refusal, reasoning and tool calls are kept beside the text; content in parts is",
-        "joined. `NaN`, `Infinity` and numbers of thousands of digits are read as null: beside an answer they are no",
-        "reason to lose it.",
-    ]
+    return finish_page([*lines, *more])
 
 
 def _make_entry(registry: Registry, entry: Entry) -> Iterator[str]:
     factory = registry.load(entry)
     yield f"### {entry.kind.replace('_', ' ')} `{entry.name}`"
     yield ""
-    yield _read_doc(factory)
+    yield read_doc(factory)
     if entry.contribution.suffixes:
         yield f"\nFor files that end in {', '.join(f'`{suffix}`' for suffix in entry.contribution.suffixes)}."
     if entry.contribution.install:
@@ -337,7 +261,7 @@ def _make_table(model: type[BaseModel], *, with_default: bool = True) -> list[st
     for name, field in model.model_fields.items():
         cells = [f"`{name}`", _describe_type(field), *([_describe_default(field)] if with_default else [])]
         meaning = field.description or _describe_by_model(field.annotation)
-        lines.append("| " + " | ".join(_escape(cell) for cell in [*cells, meaning]) + " |")
+        lines.append("| " + " | ".join(escape_cell(cell) for cell in [*cells, meaning]) + " |")
     return lines
 
 
@@ -346,7 +270,7 @@ def _describe_by_model(annotation: Any) -> str:
     model = _find_model(annotation)
     if model is None:
         raise ValueError(f"neither a description nor a model says what {annotation} means")
-    return _read_doc(model).splitlines()[0]
+    return read_doc(model).splitlines()[0]
 
 
 def _find_model(annotation: Any) -> type[BaseModel] | None:
@@ -417,26 +341,9 @@ def _write_flow(value: Any) -> str:
     return json.dumps(value)
 
 
-def _read_doc(thing: Any) -> str:
-    """A docstring as Markdown."""
-    text = inspect.cleandoc(thing.__doc__ or "").split("\n::")[0].rstrip()
-    return re.sub(r"``(.+?)``", r"`\1`", text)
-
-
 def _read_comments(enum: type[Enum]) -> dict[str, str]:
     """The ``#:`` comment of each member of ``enum``."""
     return dict(re.findall(r"^    (\w+) = .*?#: (.+)$", inspect.getsource(enum), re.MULTILINE))
-
-
-def _escape(cell: str) -> str:
-    """A cell without what would end it: a bar is an entity, which code spans do not know."""
-    spans = re.sub(r"`([^`]*\|[^`]*)`", lambda span: f"<code>{html.escape(span[1])}</code>", cell)
-    return spans.replace("|", "&#124;").replace("\n", " ")
-
-
-def _finish(lines: Iterable[str]) -> str:
-    text = "\n".join(lines)
-    return f"{_NOTE}\n\n{text}\n"
 
 
 if __name__ == "__main__":

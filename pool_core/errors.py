@@ -66,39 +66,53 @@ def _rebuild(cls: type[PoolError], args: tuple[object, ...], state: dict[str, ob
 
 
 class UsageError(PoolError):
-    """The command line or a call is wrong."""
+    """The command line or a call is wrong. Nothing was done; call it as the hint says."""
 
     exit_code = 2
 
 
 class RecipeError(UsageError):
-    """The recipe cannot be read or is not valid."""
+    """The recipe cannot be read or is not valid.
+
+    ``where`` is the file and the line, as in ``recipe.yaml:12``. The same models are the Python interface, where it
+    names the argument.
+    """
 
 
 class RowsError(UsageError):
-    """The input rows cannot be read."""
+    """The input rows cannot be read: no such file, no reader for it, a broken line, an id that is there twice."""
 
 
 class PluginError(UsageError):
-    """A plugin is missing, broken, or a name is ambiguous."""
+    """A plugin is missing, broken, or a name is ambiguous.
+
+    Also: a recipe requires one that is not installed, an optional dependency is missing (the hint has the pip line),
+    or a plugin hangs in a call that cannot be ended.
+    """
 
 
 class IncompatibleError(PoolError):
-    """The plan has findings of level error: the members do not fit together."""
+    """The plan has findings of level error: the members do not fit together. Nothing was asked."""
 
     exit_code = 4
 
 
 class StoreError(PoolError):
-    """The run directory cannot be used."""
+    """The run directory cannot be used: it is damaged, of a newer pool-core, read-only, or the disk is full.
+
+    What was stored stays there. Where a command helps, such as ``pool repair``, the hint names it.
+    """
 
 
 class RunLockedError(StoreError):
-    """Another process works on the run directory."""
+    """Another process works on the run directory; ``where`` and the message name it. Looking at the run goes on."""
 
 
 class BackendError(PoolError):
-    """A call to a backend failed. The cause decides whether it is tried again."""
+    """A call to a backend failed. The cause decides whether it is tried again.
+
+    A backend raises it; nothing else decides what becomes of the call.
+    """
 
     def __init__(
         self,
@@ -123,7 +137,7 @@ class BackendError(PoolError):
 
 
 class ParseError(PoolError):
-    """A task cannot read an answer."""
+    """A task cannot read an answer. The answer was paid for and is kept; `Task.parse` raises it."""
 
     def __init__(self, message: str, *, cause: Cause = Cause.PARSE, where: str = "", hint: str = "") -> None:
         super().__init__(message, where=where, hint=hint)
@@ -131,4 +145,8 @@ class ParseError(PoolError):
 
 
 class TemplateError(PoolError):
-    """A template or expression cannot be compiled or rendered."""
+    """A template or expression cannot be compiled or rendered.
+
+    When a plan is made it is a finding, or a `RecipeError` where the template itself is wrong; when a row is at fault,
+    its cell fails with the cause ``render``.
+    """

@@ -11,11 +11,11 @@ from pool_core.recipe.locate import locate
 from pool_core.recipe.models import FindingRules
 from pool_core.recipe.yaml_source import Source
 
-__all__ = ["apply_rules", "check_rules", "sort_findings"]
+__all__ = ["FIRM", "apply_rules", "check_rules", "sort_findings"]
 
 #: Rules that are no opinions: without them a file or a field would be lost, the recipe could not be
 #: done as it says, or a check that proved nothing would pass. Each with the way out.
-_FIRM = {
+FIRM = {
     "field-reserved": "give the field another name, as the finding proposes",
     "column-taken": "rename the column, or choose another layout",
     "output-taken": "give the output another name",
@@ -38,9 +38,9 @@ def sort_findings(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 def check_rules(rules: FindingRules, source: Source | None) -> None:
     """Make sure that the recipe silences no rule that is no opinion. Raises `RecipeError`."""
     for rule in rules.silence:
-        if rule in _FIRM:
+        if rule in FIRM:
             where = locate(source, ("pool", "findings", "silence", rule))
-            raise RecipeError(f"the rule {rule!r} cannot be silenced", where=where, hint=_FIRM[rule])
+            raise RecipeError(f"the rule {rule!r} cannot be silenced", where=where, hint=FIRM[rule])
 
 
 def apply_rules(findings: Sequence[Finding], rules: FindingRules) -> tuple[list[Finding], list[Finding]]:

@@ -1,7 +1,7 @@
 """How many tokens a text probably has, without the tokenizer of the model that reads it.
 
 Every model has a tokenizer of its own, and most cannot be had offline. What is known is how many
-characters a token has: `docs/budget.md` has the measurements behind the figures here.
+characters a token has: `docs/how-to/budget.md` has the measurements behind the figures here.
 """
 
 from __future__ import annotations

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import re
 from pathlib import Path
-from typing import get_args
 
+import gen_reference
 import pytest
+from gen_cli import list_commands
+from gen_errors import list_errors
+from gen_findings import collect_rules
+from typer.testing import CliRunner
 
-from pool_core.interfaces.contract import ChangeKind
+from pool_core import errors, hookspecs
+from pool_core.cli.main import app
+from pool_core.errors import PoolError
+from pool_core.interfaces.values import Cause
 
 ROOT = Path(__file__).parents[2]
-CHECKS = [
-    ROOT / "pool_core" / "interfaces" / "policy.py",
-    *sorted((ROOT / "pool_core" / "plan").glob("*.py")),
-    ROOT / "pool_core" / "registry" / "registry.py",
-    *sorted((ROOT / "plugins" / "pool-standard" / "pool_standard" / "policies").glob("*.py")),
-]
-
-
-def load_generator():
-    path = ROOT / "docs" / "gen_reference.py"
-    spec = importlib.util.spec_from_file_location("gen_reference", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def compare_pages(made):
@@ -36,59 +27,75 @@ def compare_pages(made):
 
 
 def test_the_pages_on_the_core_are_as_generated():
-    compare_pages(load_generator().make_core_pages())
+    compare_pages(gen_reference.make_core_pages())
 
 
 @pytest.mark.plugins("standard", "replay", "openai")
 def test_the_pages_on_plugins_are_as_generated():
     pytest.importorskip("pyarrow")
-    compare_pages(load_generator().make_plugin_pages())
+    compare_pages(gen_reference.make_plugin_pages())
 
 
 def test_no_page_is_left_over():
-    generator = load_generator()
-    expected = {"recipe.md", "hooks.md", "causes.md", "faults.md", *(f"plugin-{name}.md" for name in generator.PLUGINS)}
-    assert {path.name for path in (ROOT / "docs" / "reference").iterdir()} == expected
-
-
-def collect_rules(path):
-    """The rules that the module gives, to ``Finding(level, rule, ...)`` and ``_error(member, rule, ...)``."""
-    rules = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Finding", "_error"):
-            given = [keyword.value for keyword in node.keywords if keyword.arg == "rule"] + node.args[1:2]
-            for rule in given:
-                rules |= spell_rule(rule)
-    return rules
-
-
-def spell_rule(node):
-    """The rules that an expression stands for: one, or one for each kind of change of a contract."""
-    match node:
-        case ast.Constant(value):
-            return {value}
-        case ast.JoinedStr([ast.Constant("contract-"), ast.FormattedValue()]):
-            return {f"contract-{kind}" for kind in get_args(ChangeKind)}
-        case ast.Name("rule"):
-            return set()  # passed on: its callers are looked at
-        case ast.IfExp(_, one, other):
-            return spell_rule(one) | spell_rule(other)
-    raise AssertionError(f"nobody knows which rule this is: {ast.unparse(node)}")
+    made = [*gen_reference.make_core_pages(), *(f"plugin-{name}.md" for name in gen_reference.PLUGINS)]
+    pages = (ROOT / "docs").rglob("*.md")
+    marked = [page.name for page in pages if page.read_text(encoding="utf-8").startswith(gen_reference.NOTE)]
+    assert sorted(marked) == sorted(made)
 
 
 def test_every_rule_has_a_heading_and_every_heading_a_rule():
-    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "findings.md").read_text(encoding="utf-8")
     headings = re.findall(r"^### `([a-z-]+)`$", page, re.MULTILINE)
     assert len(headings) == len(set(headings))
-    found = [collect_rules(path) for path in CHECKS]
-    assert {"output-names", "render", "hook-failed"} <= set().union(*found)
-    assert set(headings) == set().union(*found)
+    rules = collect_rules("the core") | collect_rules("pool-standard")
+    assert {"output-names", "render", "hook-failed", "contract-added"} <= set(rules)
+    assert set(headings) == set(rules)
+    assert all(rules.values()), "a rule without a level"
 
 
 def test_each_rule_says_what_why_and_how_to_cure_it():
-    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "findings.md").read_text(encoding="utf-8")
     for section in re.split(r"^### ", page, flags=re.MULTILINE)[1:]:
         rule = section.splitlines()[0]
         assert re.search(r"^\*(Error|Warning|Info)\b", section, re.MULTILINE), rule
         assert "\nWhy: " in section, rule
         assert "\nCure: " in section, rule
+
+
+def list_headings(page):
+    text = (ROOT / "docs" / "reference" / page).read_text(encoding="utf-8")
+    return re.findall(r"^## `([^`]+)`$", text, re.MULTILINE)
+
+
+def test_every_hook_has_a_section():
+    hooks = [name for name in vars(hookspecs) if name.startswith("pool_")]
+    assert "pool_tasks" in hooks
+    assert list_headings("hooks.md") == hooks
+
+
+def test_every_error_has_a_section():
+    classes = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, PoolError)]
+    assert list_headings("errors.md") == [cls.__name__ for cls in classes] == [cls.__name__ for cls in list_errors()]
+
+
+def test_every_cause_has_a_row():
+    text = (ROOT / "docs" / "reference" / "causes.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", text, re.MULTILINE) == [str(cause) for cause in Cause]
+
+
+def test_every_command_has_a_section():
+    """The commands as the program's own help lists them."""
+    commands = list_headings("cli.md")
+    assert commands == [name for name, _ in list_commands(app)]
+    assert {"pool run", "pool plugins list", "pool contract write"} <= set(commands)
+    for command in commands:
+        done = CliRunner().invoke(app, [*command.split()[1:], "--help"], env={"COLUMNS": "200"})
+        assert done.exit_code == 0, command
+        pattern = r"--[a-z][a-z-]*"
+        shown = set(re.findall(pattern, re.sub(r"\x1b\[[0-9;]*m", "", done.output)))
+        assert set(re.findall(pattern, read_section("cli.md", command))) == shown - {"--help"}, command
+
+
+def read_section(page, heading):
+    text = (ROOT / "docs" / "reference" / page).read_text(encoding="utf-8")
+    return text.partition(f"## `{heading}`\n")[2].partition("\n## ")[0]

@@ -1,4 +1,4 @@
-"""The tables of docs/keys.md: complete, and what they say of each setting is so."""
+"""The tables of docs/reference/keys.md: complete, and what they say of each setting is so."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pool_core.registry.records import HOOKS
 
 pytestmark = pytest.mark.plugins("standard", "replay", "openai")
 
-PAGE = Path(__file__).parents[2] / "docs" / "keys.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "keys.md"
 FIRST_PARTY = ("standard", "replay", "openai")
 ROW = {
     "instruction": "say",
