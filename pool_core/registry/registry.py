@@ -10,7 +10,6 @@ from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ import pool_core
 from pool_core.api import PLUGIN_API
 from pool_core.errors import PluginError
 from pool_core.registry.admission import Selection, admit_records, check_required
-from pool_core.registry.loading import HookManager, load_plugin
+from pool_core.registry.loading import HookManager, list_missing, load_plugin
 from pool_core.registry.records import IN_PROCESS, Entry, Kind, Plugin, Record
 from pool_core.watchdog import CallStoppedError, Watchdog, describe_error
 
@@ -158,8 +157,7 @@ class Registry:
             PluginError: a module it needs is missing, its import fails, or it is of the wrong kind.
         """
         contribution, label = entry.contribution, f"the {entry.kind.replace('_', ' ')} {entry.qualified}"
-        missing = [module for module in contribution.needs if not _is_installed(module)]
-        if missing:
+        if missing := list_missing(contribution):
             raise PluginError(
                 f"{label} of {entry.record} needs {', '.join(missing)}, which is not installed",
                 hint=f'pip install "{contribution.install or " ".join(missing)}"',
@@ -274,11 +272,3 @@ def _check(impl: HookImpl, plan: Plan) -> list[Finding]:
 
     said = _call(impl, plan)
     return check_findings(() if said is None else said)
-
-
-def _is_installed(module: str) -> bool:
-    """Whether ``module`` can be found. Its parent packages are imported for that, if they are there."""
-    try:
-        return find_spec(module) is not None
-    except ImportError:
-        return False

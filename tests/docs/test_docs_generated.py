@@ -17,6 +17,7 @@ CHECKS = [
     ROOT / "pool_core" / "interfaces" / "policy.py",
     *sorted((ROOT / "pool_core" / "plan").glob("*.py")),
     ROOT / "pool_core" / "registry" / "registry.py",
+    ROOT / "pool_core" / "doctor" / "diagnosis.py",
     *sorted((ROOT / "plugins" / "pool-standard" / "pool_standard" / "policies").glob("*.py")),
 ]
 
