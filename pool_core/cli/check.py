@@ -10,9 +10,11 @@ import typer
 from pool_core.cli.options import (
     BlockOption,
     JsonOption,
+    LockedOption,
     PluginsOption,
     RecipeArgument,
     RowsOption,
+    RunDirOption,
     load_recipe_and_registry,
     make_console,
     override_files,
@@ -35,6 +37,8 @@ def check(
         Literal["text", "github"],
         typer.Option("--format", help="github: workflow commands, which GitHub shows at the recipe's lines."),
     ] = "text",
+    locked: LockedOption = False,
+    run_dir: RunDirOption = None,
     plugins: PluginsOption = None,
     block: BlockOption = None,
 ) -> None:
@@ -43,7 +47,9 @@ def check(
 
     if json and format_ == "github":
         raise UsageError("--json and --format github exclude each other", hint="leave one of them out")
-    loaded, source, registry = load_recipe_and_registry(recipe, plugins, block)
+    if run_dir is not None and not locked:
+        raise UsageError("--run-dir is the run that --locked compares with", hint="give --locked too")
+    loaded, source, registry = load_recipe_and_registry(recipe, plugins, block, locked=locked, run_dir=run_dir)
     plan = plan_recipe(override_files(loaded, rows, None), registry, source)
     if json:
         print_json(describe_plan(plan))

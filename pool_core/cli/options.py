@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BlockOption",
     "JsonOption",
+    "LockedOption",
     "PluginsOption",
     "RecipeArgument",
     "RowsOption",
@@ -49,6 +50,9 @@ RowsOption = Annotated[
     Path | None, typer.Option("--rows", metavar="FILE", help="Other input rows than the recipe's.", show_default=False)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+LockedOption = Annotated[
+    bool, typer.Option("--locked", help="Refuse other plugins than those that the run was made with.")
+]
 RunDirOption = Annotated[
     Path | None,
     typer.Option(
@@ -82,13 +86,24 @@ def make_registry(plugins: str | None, block: Sequence[str] | None) -> Registry:
 
 
 def load_recipe_and_registry(
-    path: Path, plugins: str | None, block: Sequence[str] | None
+    path: Path,
+    plugins: str | None,
+    block: Sequence[str] | None,
+    *,
+    locked: bool = False,
+    run_dir: Path | None = None,
 ) -> tuple[Recipe, Source, Registry]:
-    """The recipe, and the plugins that it and the switches admit."""
+    """The recipe, and the plugins that it and the switches admit: where ``locked``, those of its last run."""
     from pool_core.recipe.load import load_recipe
 
     recipe, source = load_recipe(path)
-    return recipe, source, make_registry(plugins, [*(block or ()), *recipe.plugins.block])
+    registry = make_registry(plugins, [*(block or ()), *recipe.plugins.block])
+    if locked:
+        from pool_core.job import choose_run_dir
+        from pool_core.plan.provenance import refuse_other_plugins
+
+        refuse_other_plugins(registry, run_dir or choose_run_dir(path))
+    return recipe, source, registry
 
 
 def plan_recipe(recipe: Recipe, registry: Registry, source: Source) -> Plan:

@@ -46,13 +46,14 @@ def print_plan(
     json: bool,
     plugins: str | None,
     block: Sequence[str] | None,
+    locked: bool = False,
 ) -> None:
     """Print what a run with these options would do."""
     from pool_core.job import choose_run_dir, refuse_incompatible
     from pool_core.report.preview import preview_run
     from pool_core.report.preview_table import print_preview
 
-    loaded, source, registry = load_recipe_and_registry(recipe, plugins, block)
+    loaded, source, registry = load_recipe_and_registry(recipe, plugins, block, locked=locked, run_dir=run_dir)
     made = plan_recipe(override_files(loaded, rows, output), registry, source)
     refuse_incompatible(made)
     folder = run_dir or choose_run_dir(recipe)

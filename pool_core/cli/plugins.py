@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pool_core.cli import doctor
 from pool_core.cli.options import BlockOption, JsonOption, PluginsOption, make_console, make_registry, print_json
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="What is installed, and how it stands.")
+app.command("doctor")(doctor.doctor)
 
 
 @app.command("list")

@@ -17,6 +17,7 @@ import typer
 from pool_core.cli.options import (
     BlockOption,
     JsonOption,
+    LockedOption,
     PluginsOption,
     RecipeArgument,
     RowsOption,
@@ -55,6 +56,7 @@ def run(
     ] = False,
     json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")] = False,
+    locked: LockedOption = False,
     plugins: PluginsOption = None,
     block: BlockOption = None,
 ) -> None:
@@ -67,9 +69,9 @@ def run(
     from pool_core.report.tables import print_summary
 
     if dry_run:
-        print_plan(recipe, run_dir, rows, output, json=json, plugins=plugins, block=block)
+        print_plan(recipe, run_dir, rows, output, json=json, plugins=plugins, block=block, locked=locked)
         return
-    loaded, source, registry = load_recipe_and_registry(recipe, plugins, block)
+    loaded, source, registry = load_recipe_and_registry(recipe, plugins, block, locked=locked, run_dir=run_dir)
     plan = plan_recipe(override_files(loaded, rows, output), registry, source)
     console = make_console(stderr=True)
     silent = json or quiet

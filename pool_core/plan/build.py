@@ -23,6 +23,7 @@ from pool_core.plan.judge import check_output, check_pool, run_policies
 from pool_core.plan.model import Plan, PlannedMember
 from pool_core.plan.parts import describe_parts
 from pool_core.plan.prices import find_price
+from pool_core.plan.provenance import describe_plugins
 from pool_core.plan.resolve import Resolver
 from pool_core.plan.rows import FileRows, RowSource, merge_columns, take_sample
 from pool_core.recipe.locate import locate
@@ -103,7 +104,7 @@ def make_plan(recipe: Recipe, registry: Registry, source: Source | None = None, 
         assign=make_assigner(
             pool.assign, pool.samples, pool.seed, [m.weight for m in members], [m.when for m in members]
         ),
-        provenance=_describe_plugins(registry),
+        provenance=describe_plugins(registry),
     )
     if registry.implements("pool_check_compatibility"):
         with Watchdog() as watchdog:
@@ -183,16 +184,3 @@ def _compile_when(member: Member, source: Source | None, path: KeyPath) -> Expre
         return Expression(member.when)
     except TemplateError as error:
         raise RecipeError(error.message, where=where, hint=error.hint) from error
-
-
-def _describe_plugins(registry: Registry) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": plugin.record.name,
-            "distribution": plugin.record.distribution,
-            "version": plugin.record.version,
-            "editable": plugin.record.editable,
-        }
-        for plugin in registry.plugins
-        if plugin.state == "active"
-    ]

@@ -38,13 +38,13 @@ def discover_records(path: Iterable[str] | None = None) -> list[Record]:
     for distribution in distributions(**where):
         if not _offers_plugins(distribution):
             continue
-        name = _read_name(distribution)
-        if not name:
+        metadata = _read_metadata(distribution)
+        if metadata is None:
             records.append(_read_stale(distribution))
-        elif canonicalize_name(name) not in seen:
-            seen.add(canonicalize_name(name))
-            copies = distributions(name=name, **where)
-            records += _read_distribution(next((copy for copy in copies if _read_name(copy)), distribution), name)
+        elif canonicalize_name(metadata["Name"]) not in seen:
+            seen.add(canonicalize_name(metadata["Name"]))
+            copies = distributions(name=metadata["Name"], **where)
+            records += _read_distribution(*_choose_copy(distribution, metadata, copies))
     return sorted(records, key=lambda record: (record.name, record.distribution, record.api_major))
 
 
@@ -55,23 +55,38 @@ def _offers_plugins(distribution: Any) -> bool:
         return _MARK.encode() in error.object
 
 
-def _read_name(distribution: Any) -> str:
-    """The distribution's name; empty where an interrupted installation left a folder without METADATA."""
+def _read_metadata(distribution: Any) -> Any:
+    """The parsed METADATA; None where an interrupted installation left a folder without it, or without a name."""
     try:
         metadata = distribution.metadata
     except FileNotFoundError:
-        return ""
-    return str(metadata.get("Name") or "") if metadata is not None else ""
+        return None
+    return metadata if metadata is not None and metadata.get("Name") else None
 
 
-def _read_distribution(distribution: Any, name: str) -> Iterator[Record]:
-    version = str(distribution.metadata.get("Version") or "")
+def _choose_copy(distribution: Any, metadata: Any, copies: Iterable[Any]) -> tuple[Any, Any]:
+    """The first copy on the path that can be read, with its metadata: it may be one that offers no plugin."""
+    for copy in copies:
+        if _find_folder(copy) == _find_folder(distribution):
+            break
+        if (found := _read_metadata(copy)) is not None:
+            return copy, found
+    return distribution, metadata
+
+
+def _find_folder(distribution: Any) -> Path:
+    return Path(str(getattr(distribution, "_path", "unknown")))
+
+
+def _read_distribution(distribution: Any, metadata: Any) -> Iterator[Record]:
+    name, version = str(metadata["Name"]), str(metadata.get("Version") or "")
     try:
         points = _find_points(distribution)
     except Exception as error:  # noqa: BLE001 - a text file that anything may stand in
         problem = f"its entry_points.txt cannot be read ({type(error).__name__}). Reinstall {name}"
         yield Record(name, "", name, version, PLUGIN_API, problem=problem)
         return
+    requires = metadata.get_all("Requires-Dist") or distribution.requires or ()
     for point, major in points:
         yield Record(
             name=point.name,
@@ -79,14 +94,14 @@ def _read_distribution(distribution: Any, name: str) -> Iterator[Record]:
             distribution=name,
             version=version,
             api_major=major,
-            requires_core=_find_core_requirement(distribution.requires or ()),
+            requires_core=_find_core_requirement(requires),
             editable=_is_editable(distribution),
         )
 
 
 def _read_stale(distribution: Any) -> Record:
     """A folder without METADATA: to be seen, and not to be loaded."""
-    folder = Path(str(getattr(distribution, "_path", "unknown")))
+    folder = _find_folder(distribution)
     name, _, version = folder.stem.partition("-")
     problem = (
         f"{folder} has no METADATA with a name, as an interrupted installation leaves it. "

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import redirect_stdout
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.util import find_spec
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any
 
@@ -17,7 +18,7 @@ from pool_core import hookspecs
 from pool_core.api import Contribution
 from pool_core.registry.records import HOOKS, Entry, Kind, Plugin, Record
 
-__all__ = ["HookManager", "load_plugin"]
+__all__ = ["HookManager", "list_missing", "load_plugin"]
 
 _NAME = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 _FACTORY = re.compile(r"[\w.]+:\w+")
@@ -56,6 +57,19 @@ def load_plugin(manager: HookManager, record: Record, module: Any = None) -> Plu
     except BaseException as error:  # noqa: BLE001 - an import may raise anything, SystemExit included
         manager.unregister(name=record.name)
         return Plugin(record, "failed", _describe_failure(error, record))
+
+
+def list_missing(contribution: Contribution) -> list[str]:
+    """The modules that a contribution needs, that its plugin does not depend on, and that are not installed."""
+    return [module for module in contribution.needs if not _is_installed(module)]
+
+
+def _is_installed(module: str) -> bool:
+    """Whether ``module`` can be found. Its parent packages are imported for that, if they are there."""
+    try:
+        return find_spec(module) is not None
+    except ImportError:
+        return False
 
 
 def _import_entry(record: Record) -> Any:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ import pool_core
 from pool_core.api import PLUGIN_API
 from pool_core.errors import PluginError
 from pool_core.registry.admission import Selection, admit_records, check_required
-from pool_core.registry.loading import HookManager, load_plugin
+from pool_core.registry.loading import HookManager, list_missing, load_plugin
 from pool_core.registry.records import IN_PROCESS, Entry, Kind, Plugin, Record
 from pool_core.watchdog import CallStoppedError, Watchdog, describe_error
 
@@ -158,8 +157,7 @@ class Registry:
             PluginError: a module it needs is missing, its import fails, or it is of the wrong kind.
         """
         contribution, label = entry.contribution, f"the {entry.kind.replace('_', ' ')} {entry.qualified}"
-        missing = [module for module in contribution.needs if not _is_installed(module)]
-        if missing:
+        if missing := list_missing(contribution):
             raise PluginError(
                 f"{label} of {entry.record} needs {', '.join(missing)}, which is not installed",
                 hint=f'pip install "{contribution.install or " ".join(missing)}"',
@@ -191,6 +189,27 @@ class Registry:
                 hint="derive it from pool_core.interfaces.config.PluginConfig; it may be empty",
             )
         return factory
+
+    def list_suites(self, plugin: str) -> list[str]:
+        """The modules with the conformance classes of an active plugin, as its ``pool_conformance`` names them.
+
+        Raises:
+            PluginError: the hook breaks, or names anything but modules.
+        """
+        found: list[str] = []
+        for impl in self._manager.hook.pool_conformance.get_hookimpls():
+            if impl.plugin_name != plugin:
+                continue
+            label = f"pool_conformance of the plugin {plugin!r}"
+            try:
+                named: list[Any] = list(impl.function() or ())  # type: ignore[call-overload]
+            except Exception as error:
+                raise PluginError(f"{label} failed: {describe_error(error)}") from error
+            if not all(isinstance(module, str) and "." in module for module in named):
+                hint = "yield the dotted names of modules, such as 'pool_x.conformance'"
+                raise PluginError(f"{label} gives {named!r}", hint=hint)
+            found += named
+        return found
 
     def collect_findings(self, plan: Plan, watchdog: Watchdog) -> Iterator[Finding]:
         """What the plugins' ``pool_check_compatibility`` say of a plan. A check that breaks is an error."""
@@ -274,11 +293,3 @@ def _check(impl: HookImpl, plan: Plan) -> list[Finding]:
 
     said = _call(impl, plan)
     return check_findings(() if said is None else said)
-
-
-def _is_installed(module: str) -> bool:
-    """Whether ``module`` can be found. Its parent packages are imported for that, if they are there."""
-    try:
-        return find_spec(module) is not None
-    except ImportError:
-        return False

@@ -18,7 +18,7 @@ from pool_core.report.lines import count, indent_rest, list_some, make_line
 from pool_core.report.places import locate_finding
 from pool_core.report.text import make_harmless
 
-__all__ = ["print_findings", "print_matrix", "print_silenced"]
+__all__ = ["print_finding", "print_findings", "print_matrix", "print_silenced"]
 
 T = TypeVar("T")
 
@@ -108,14 +108,7 @@ def _choose(items: Sequence[T], urgent: Sequence[bool]) -> Sequence[T]:
 def print_findings(console: Console, plan: Plan, findings: Sequence[Finding]) -> None:
     """Each finding with its place, its hint and what to paste; of many the first."""
     for finding in findings[:_MOST_FINDINGS]:
-        mark, style = _MARKS[finding.level]
-        head = Text(f"{mark} {finding.level}: ", style)
-        body = Text(indent_rest(finding.message)) + Text(f"  [{make_harmless(finding.rule)}]", "dim")
-        print_indented(console, head + body, hanging=4)
-        if places := locate_finding(plan, finding):
-            print_indented(console, Text(f"at {list_some(places, _MOST_NAMED)}", "dim"), indent=4)
-        if finding.hint:
-            print_indented(console, Text(make_harmless(finding.hint)), indent=4)
+        print_finding(console, finding, locate_finding(plan, finding))
         if finding.fix:
             names = list_some(finding.members, _MOST_NAMED) or "the pool"
             print_indented(console, Text(f"write, in {names}:"), indent=4)
@@ -124,6 +117,19 @@ def print_findings(console: Console, plan: Plan, findings: Sequence[Finding]) ->
     if len(findings) > _MOST_FINDINGS:
         more = count(len(findings) - _MOST_FINDINGS, "finding")
         console.print(Text(f"and {more} more; `pool check --json` has all"))
+
+
+def print_finding(console: Console, finding: Finding, places: Sequence[str] = (), about: str = "") -> None:
+    """One finding with its places and its hint. ``about`` is the plugin that it is about, where none is a place."""
+    mark, style = _MARKS[finding.level]
+    head = Text(f"{mark} {finding.level}: ", style)
+    message = f"{about}: {finding.message}" if about else finding.message
+    body = Text(indent_rest(message)) + Text(f"  [{make_harmless(finding.rule)}]", "dim")
+    print_indented(console, head + body, hanging=4)
+    if places:
+        print_indented(console, Text(f"at {list_some(places, _MOST_NAMED)}", "dim"), indent=4)
+    if finding.hint:
+        print_indented(console, Text(make_harmless(finding.hint)), indent=4)
 
 
 def print_silenced(console: Console, plan: Plan) -> None:
