@@ -30,6 +30,7 @@ from pydantic_core import PydanticUndefined
 from pool_core import hookspecs
 from pool_core.engine.retry import ACTIONS, Action
 from pool_core.interfaces.backend import BackendSpec
+from pool_core.interfaces.isolation import Isolation, Placement
 from pool_core.interfaces.policy import PolicySpec
 from pool_core.interfaces.values import Cause
 from pool_core.recipe.models import (
@@ -48,6 +49,7 @@ from pool_core.recipe.models import (
     Sampling,
     StopWhen,
     Use,
+    UseBackend,
 )
 from pool_core.registry import Entry, Registry
 from pool_core.testing.faults import FAULTS
@@ -63,6 +65,8 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`output`", Output),
     ("`pool`", PoolSpec),
     ("`pool.members`", Member),
+    ("`backend`", Placement),
+    ("`isolate`", Isolation),
     ("`pool.findings`", FindingRules),
     ("`sampling`", Sampling),
     ("`limits`", Limits),
@@ -90,6 +94,8 @@ _ANCHORS: dict[type[Any], str] = {
     Cause: "[cause](causes.md)",
     Plugins: "[mapping](#plugins)",
     Use: "name, or `{use: name, ...}`",
+    UseBackend: "name, or [`{use: name, ...}`](#backend)",
+    Isolation: "[mapping](#isolate)",
     BackendSpec: "`{use: name, ...}`",
     PolicySpec: "name, or `{use: name, ...}`",
     str: "text",

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
 import subprocess
-import sys
 from contextlib import suppress
 from time import monotonic
 
-from pool_core.engine.frames import receive_frame, send_frame
 from pool_core.engine.worker_process import LAST
+from pool_core.isolation.frames import receive_frame, send_frame
+from pool_core.isolation.interpreter import start_interpreter
 
 __all__ = ["Worker", "WorkerEndedError", "WorkerLateError"]
 
-#: Runs in the new process before anything of the pool is there to import.
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pool_core.engine.worker_process import run; run()"
-)
 #: Seconds for a process to end after it has closed its socket.
 _END_SECONDS = 2.0
 
@@ -33,25 +27,13 @@ class WorkerEndedError(Exception):
 
 
 class Worker:
-    """A process for heavy tasks. Used by one thread at a time; `kill` may be called by any.
-
-    A new interpreter, not a fork: this process has threads. And not one of `multiprocessing`, which
-    would run the main script of whoever uses the pool again.
-    """
+    """A process for heavy tasks. Used by one thread at a time; `kill` may be called by any."""
 
     def __init__(self) -> None:
         #: Numbers of the tasks that it has loaded.
         self.loaded: set[int] = set()
         self._ending = False
-        self._channel, theirs = socket.socketpair()
-        with theirs:
-            path = json.dumps([str(entry) for entry in sys.path])
-            self._process = subprocess.Popen(  # noqa: S603 - this very interpreter
-                [sys.executable, "-c", _START, path],
-                stdin=theirs.fileno(),
-                stdout=theirs.fileno(),
-                start_new_session=True,  # Ctrl-C is for the owner; what the tasks start dies with them
-            )
+        self._process, self._channel = start_interpreter("pool_core.engine.worker_process")
 
     @property
     def usable(self) -> bool:

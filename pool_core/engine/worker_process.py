@@ -6,20 +6,19 @@ has started this one; replies are JSON, so nothing that a task makes is unpickle
 
 from __future__ import annotations
 
-import io
 import os
 import pickle
 import signal
 import socket
-import sys
 from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
-from pool_core.engine.frames import receive_frame, send_frame
 from pool_core.errors import TemplateError
 from pool_core.interfaces.encoding import encode_json
 from pool_core.interfaces.task import Task
 from pool_core.interfaces.values import Answer, Cause, Outcome, Row
+from pool_core.isolation.frames import receive_frame, send_frame
+from pool_core.isolation.interpreter import take_channel
 from pool_core.plan.adapt import Adapter
 from pool_core.plan.cells import parse_answer, render_prompt
 from pool_core.watchdog import describe_error
@@ -103,8 +102,7 @@ class _Memory:
 
 def run() -> NoReturn:
     """Be a worker process, and end without waiting for threads that a task may have left."""
-    channel = _take_channel()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    channel = take_channel()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     _answer_calls(channel)
     os._exit(0)
@@ -128,18 +126,6 @@ def _answer_calls(channel: socket.socket) -> None:
         send_frame(channel, (LAST if last else MORE) + reply)
         if last:
             return
-
-
-def _take_channel() -> socket.socket:
-    """The socket. What the tasks read is empty from now on, and what they print goes to standard error."""
-    channel = socket.socket(fileno=os.dup(0))
-    empty = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(empty, 0)
-    os.close(empty)
-    os.dup2(2, 1)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # the process may be killed at any time
-    return channel
 
 
 def _load(message: Load, tasks: dict[int, _Loaded]) -> bytes:

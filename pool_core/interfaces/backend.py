@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from pool_core.interfaces.encoding import encode_json
+from pool_core.interfaces.isolation import Placement
 from pool_core.interfaces.values import Answer, Capabilities, Prompt, Request
 
 if TYPE_CHECKING:
@@ -20,14 +21,12 @@ __all__ = ["Backend", "BackendSpec", "BatchBackend"]
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
-class BackendSpec(BaseModel):
+class BackendSpec(Placement):
     """A backend named inside another one's configuration: ``{use: name, ...its configuration}``.
 
     A backend that wraps others declares fields of this type. The plan resolves and validates each,
     and hands the built backends to `Backend.build` by field name.
     """
-
-    model_config = ConfigDict(frozen=True, extra="allow")
 
     use: str
 
@@ -40,6 +39,10 @@ class Backend(ABC, Generic[ConfigT]):
     """
 
     Config: ClassVar[type[BaseModel]]
+
+    #: Runs in a process of its own unless the recipe says ``isolate: false``: for engines that load a model. Its
+    #: class must be importable, and its configuration must survive being written as JSON.
+    isolated: ClassVar[bool] = False
 
     #: Set by the engine before `open`, None outside of a run. A backend calls it with the seconds in which
     #: its quota takes no request, where a reply that succeeded says so: nothing is sent until they are over.

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.frozen import FrozenDict, freeze
+from pool_core.interfaces.isolation import Isolation
 from pool_core.interfaces.policy import MemberSignature
 from pool_core.interfaces.prompt_format import PromptFormat
 from pool_core.interfaces.task import Task
@@ -24,6 +25,7 @@ from pool_core.recipe.models import Hedge, Limits, Reask, Recipe, StopWhen
 from pool_core.recipe.yaml_source import Source
 
 if TYPE_CHECKING:
+    from pool_core.isolation.messages import SentBackend
     from pool_core.templates import Expression
 
 __all__ = ["BackendPlan", "MemberParts", "Plan", "PlannedMember"]
@@ -56,13 +58,36 @@ class BackendPlan:
     inner: Mapping[str, BackendPlan] = field(default_factory=dict)
     #: The ready object, where Python gave one.
     instance: Backend[Any] | None = None
+    #: How its own process is watched, and what that sees of the machine's devices; None: it runs in this process.
+    isolation: Isolation | None = None
+    device: str | None = None
 
     def build(self) -> Backend[Any]:
-        """Make the backend, the inner ones first. Contacts nothing: that is for `Backend.open`."""
+        """Make the backend, the inner ones first. Contacts nothing: that is for `Backend.open`.
+
+        Raises:
+            PluginError: it cannot be sent to a process of its own.
+        """
         if self.instance is not None:
             return self.instance
         assert self.factory is not None
-        return self.factory.build(self.config, {name: plan.build() for name, plan in self.inner.items()})
+        made = self.factory.build(self.config, {name: plan.build() for name, plan in self.inner.items()})
+        if self.isolation is None:
+            return made
+        from pool_core.isolation.backend import Isolated  # noqa: PLC0415 - needs the event loop; a check does not
+
+        sent = self.describe_for_process()
+        bills = self.describe_capabilities().offer is not None
+        return Isolated(made, sent, self.isolation, self.device, bills=bills)
+
+    def describe_for_process(self) -> SentBackend:
+        """What another process needs to make the backend. Raises `PluginError` where it cannot be described."""
+        from pool_core.isolation.messages import describe_backend  # noqa: PLC0415 - as above
+
+        assert self.factory is not None
+        assert self.config is not None
+        inner = {name: plan.describe_for_process() for name, plan in self.inner.items()}
+        return describe_backend(self.name, self.factory, self.config, inner)
 
     def describe_capabilities(self) -> Capabilities:
         """What the backend will be able to do, without making it."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from pool_core.errors import PluginError, PoolError, RecipeError
 from pool_core.interfaces.backend import Backend, BackendSpec
+from pool_core.interfaces.isolation import Isolation
 from pool_core.interfaces.policy import NamedPolicy, Policy, PolicySpec
 from pool_core.interfaces.prompt_format import PromptFormat
 from pool_core.interfaces.task import Task
@@ -17,7 +18,7 @@ from pool_core.plan.callables import CallablePolicy, CallablePromptFormat
 from pool_core.plan.model import BackendPlan
 from pool_core.plan.rows import FileRows
 from pool_core.recipe.locate import explain_errors, locate
-from pool_core.recipe.models import Output, Rows, Use
+from pool_core.recipe.models import Output, Rows, Use, UseBackend
 from pool_core.recipe.yaml_source import KeyPath, Source
 from pool_core.registry import Entry, Kind, Registry
 
@@ -42,18 +43,54 @@ class Resolver:
         task: Task[Any] = self._make(entry, lambda: factory(config), path)
         return task, entry.qualified
 
-    def resolve_backend(self, use: Use, path: KeyPath) -> BackendPlan:
-        """The backend that ``use`` means and those inside it. None is made."""
+    def resolve_backend(self, use: UseBackend, path: KeyPath, *, inside: bool = False) -> BackendPlan:
+        """The backend that ``use`` means and those inside it. None is made.
+
+        Args:
+            inside: it stands inside of one that runs in a process of its own, and runs there.
+        """
         if use.instance is not None:
             self._check_instance(use.instance, Backend, "backend", path)
             return BackendPlan(use.use, None, None, instance=use.instance)
         entry, factory, config = self._resolve("backend", use, path)
+        isolation = self._find_isolation(use, factory, path, inside=inside)
+        inside = inside or isolation is not None
         inner = {
-            name: self.resolve_backend(Use(use=spec.use, **(spec.model_extra or {})), (*path, name))
+            name: self.resolve_backend(_make_use(spec), (*path, name), inside=inside)
             for name in type(config).model_fields
             if isinstance(spec := getattr(config, name), BackendSpec)
         }
-        return BackendPlan(entry.qualified, factory, config, inner)
+        device = None if use.device is None else str(use.device)
+        plan = BackendPlan(entry.qualified, factory, config, inner, isolation=isolation, device=device)
+        if isolation is not None:
+            try:
+                plan.describe_for_process()
+            except PluginError as error:
+                raise self._place(error, path) from error
+        return plan
+
+    def _find_isolation(
+        self, use: UseBackend, factory: type[Backend[Any]], path: KeyPath, *, inside: bool
+    ) -> Isolation | None:
+        """How the backend's own process is watched; None where it runs in this one. A device needs a process."""
+        if inside and (use.device is not None or use.isolate):
+            name = "device" if use.device is not None else "isolate"
+            raise RecipeError(
+                f"`{name}` stands inside of a backend that runs in a process of its own",
+                where=locate(self.source, (*path, name)),
+                hint="write it beside the outer `use:`; what is inside runs in the same process",
+            )
+        if use.isolate is False and use.device is not None:
+            raise RecipeError(
+                "`device` says what a process of its own sees, and `isolate: false` that there is none",
+                where=locate(self.source, (*path, "device")),
+                hint="remove one of the two",
+            )
+        if inside or use.isolate is False:
+            return None
+        if isinstance(use.isolate, Isolation):
+            return use.isolate
+        return Isolation() if use.isolate or use.device is not None or factory.isolated else None
 
     def resolve_policy(self, use: Use, path: KeyPath) -> tuple[Policy[Any], str]:
         """The policy that ``use`` means, and the name that its findings carry."""
@@ -165,6 +202,11 @@ class Resolver:
 
     def _place(self, error: PluginError, path: KeyPath) -> PluginError:
         return PluginError(error.message, where=locate(self.source, path), hint=error.hint)
+
+
+def _make_use(spec: BackendSpec) -> UseBackend:
+    """A backend inside of another one's configuration, as one that stands in a member."""
+    return UseBackend(use=spec.use, isolate=spec.isolate, device=spec.device, **(spec.model_extra or {}))
 
 
 def _find_policy_specs(config: BaseModel, path: KeyPath) -> Iterator[tuple[PolicySpec, KeyPath]]:

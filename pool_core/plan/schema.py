@@ -6,7 +6,8 @@ from typing import Any
 
 from pool_core.errors import PluginError
 from pool_core.interfaces.backend import BackendSpec
-from pool_core.recipe.models import Recipe
+from pool_core.interfaces.isolation import Placement
+from pool_core.recipe.models import Recipe, UseBackend
 from pool_core.registry import Entry, Kind, Registry
 
 __all__ = ["make_recipe_schema"]
@@ -24,7 +25,8 @@ def make_recipe_schema(registry: Registry) -> tuple[dict[str, Any], list[str]]:
     """The schema, and what had to be left out because it cannot be imported or described."""
     document = Recipe.model_json_schema()
     definitions = document["$defs"]
-    definitions.pop("Use", None)
+    for name in ("Use", UseBackend.__name__):
+        definitions.pop(name, None)
     problems: list[str] = []
     for kind, model, name in _PLACES:
         definitions[kind] = _describe_kind(registry, kind, definitions, problems)
@@ -78,6 +80,14 @@ def _describe_entry(registry: Registry, entry: Entry, names: list[str], definiti
         definitions[prefix + name] = {"$ref": "#/$defs/backend"} if nested else definition
     schema["title"] = entry.qualified
     schema["description"] = entry.contribution.summary
-    schema["properties"] = {"use": {"enum": names}, **schema.get("properties", {})}
+    shared = _describe_placement(definitions) if entry.kind == "backend" else {}
+    schema["properties"] = {"use": {"enum": names}, **shared, **schema.get("properties", {})}
     schema["required"] = ["use", *schema.get("required", [])]
     return schema
+
+
+def _describe_placement(definitions: dict[str, Any]) -> dict[str, Any]:
+    """The keys that every backend has beside its own configuration."""
+    schema = Placement.model_json_schema(ref_template="#/$defs/{model}")
+    definitions.update(schema.pop("$defs", {}))
+    return dict(schema["properties"])

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from pool_core.interfaces.isolation import Placement
 from pool_core.interfaces.policy import expand_combination
 from pool_core.interfaces.values import Cause
 from pool_core.watchdog import CALL_MEMORY, CALL_SECONDS
@@ -37,6 +38,7 @@ __all__ = [
     "Sampling",
     "StopWhen",
     "Use",
+    "UseBackend",
 ]
 
 
@@ -70,20 +72,33 @@ class Use(BaseModel):
         return self._instance
 
 
-def _read_use(value: Any, handler: Callable[[Any], Use]) -> Use:
+class UseBackend(Placement, Use):
+    """A backend by name: ``{use: name, isolate: ..., device: ..., ...}``. The other keys are its own configuration."""
+
+
+def _read_use(value: Any, handler: Callable[[Any], Use], model: type[Use] = Use) -> Use:
     """Accept ``name``, ``{use: name, ...}``, and from Python a ready object."""
-    if isinstance(value, Use):
+    if isinstance(value, model):
         return value
     if isinstance(value, str):
         return handler({"use": value})
     if isinstance(value, Mapping) or value is None or isinstance(value, int | float | list):
         return handler(value)
-    use = Use(use=getattr(value, "__name__", type(value).__name__))
+    use = model(use=getattr(value, "__name__", type(value).__name__))
     use._instance = value  # noqa: SLF001 - a private attribute of this very model
     return use
 
 
 UseField = Annotated[Use, WrapValidator(_read_use)]
+
+
+def _read_backend(value: Any, handler: Callable[[Any], UseBackend]) -> Use:
+    if isinstance(value, Use) and not isinstance(value, UseBackend):  # from Python
+        value = {"use": value.use, **value.options} if value.instance is None else value.instance
+    return _read_use(value, handler, UseBackend)
+
+
+BackendField = Annotated[UseBackend, WrapValidator(_read_backend)]
 
 
 def _read_policy(value: Any, handler: Callable[[Any], Use]) -> Use:
@@ -201,7 +216,7 @@ class Member(Strict):
     """One model with its task. A pool is made of members."""
 
     name: Name = Field(description="Name of the member in outputs and reports.")
-    backend: UseField = Field(description="What answers.")
+    backend: BackendField = Field(description="What answers.")
     task: UseField = Field(description="What is asked, and how the answer is read.")
     sampling: Sampling = Field(default_factory=Sampling)
     limits: Limits = Field(default_factory=Limits)

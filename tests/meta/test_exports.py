@@ -23,6 +23,7 @@ PUBLIC = [
     "pool_core.interfaces.data",
     "pool_core.interfaces.encoding",
     "pool_core.interfaces.frozen",
+    "pool_core.interfaces.isolation",
     "pool_core.interfaces.json_schema",
     "pool_core.interfaces.model_types",
     "pool_core.interfaces.paths",

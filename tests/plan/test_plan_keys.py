@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pool_core.interfaces.isolation import Isolation, Placement
 from pool_core.plan.build import make_plan
 from pool_core.plan.cells import collect_sampling, compute_key, make_prompt
 from pool_core.plan.rows import MemoryRows
@@ -139,6 +140,8 @@ SAMPLING = {
     "frequency_penalty": 1,
     "extra": {"best_of": 2},
 }
+PLACEMENT = {"isolate": True, "device": "1"}
+ISOLATION = {"load_timeout": 9, "silence": 9, "restarts": 9}
 LIMITS = {
     "concurrency": 1,
     "max_concurrency": 9,
@@ -214,6 +217,15 @@ def list_changes():
         yield "member", name, {}, {name: changed, **more}
     for name, value in LIMITS.items():
         yield "limits", name, {}, {"limits": {name: value}}
+    for name, value in PLACEMENT.items():
+        yield "backend", name, {}, {"backend": {**SIMULATE, name: value}}
+    for name, value in ISOLATION.items():
+        yield (
+            "isolate",
+            name,
+            {"backend": {**SIMULATE, "isolate": True}},
+            {"backend": {**SIMULATE, "isolate": {name: value}}},
+        )
 
 
 def name_case(value):
@@ -249,6 +261,9 @@ def test_the_page_has_every_setting_and_no_other(registry):
                     assert (entry.qualified in CASES) == bool(fields)
                     assert CASES[entry.qualified][2].keys() == fields.keys() if fields else True
     for of, model in (("recipe", Recipe), ("pool", PoolSpec), ("member", Member), ("limits", Limits)):
+        expected |= {(of, name) for name in model.model_fields}
+    for of, model, cases in (("backend", Placement, PLACEMENT), ("isolate", Isolation, ISOLATION)):
+        assert cases.keys() == model.model_fields.keys()
         expected |= {(of, name) for name in model.model_fields}
     assert read_page().keys() == expected
     assert MEMBER.keys() | {"limits"} == Member.model_fields.keys()

@@ -20,6 +20,7 @@ from pool_core.recipe.models import (
     Sampling,
     StopWhen,
     Use,
+    UseBackend,
 )
 
 MEMBER = {"name": "a", "backend": "fixed", "task": "echo"}
@@ -41,7 +42,16 @@ def test_a_name_alone_stands_for_a_mapping_with_use():
 
 def test_a_use_is_taken_as_it_is():
     use = Use(use="fixed", model="m")
-    assert Member(**MEMBER | {"backend": use}).backend is use
+    assert Member(**MEMBER | {"task": use}).task is use
+    placed = UseBackend(use="fixed", model="m", device=0)
+    assert Member(**MEMBER | {"backend": placed}).backend is placed
+
+
+def test_a_use_of_a_backend_can_say_where_it_runs():
+    made = Member(**MEMBER | {"backend": Use(use="fixed", model="m", device=0)}).backend
+    assert (made.use, made.device, made.options) == ("fixed", "0", {"model": "m"})
+    ready = Member(**MEMBER | {"backend": [].append}).backend
+    assert Member(**MEMBER | {"backend": ready}).backend is ready
 
 
 def test_a_ready_object_stands_for_itself():
