@@ -26,6 +26,8 @@ from pydantic_core import PydanticUndefined
 
 from pool_core import hookspecs
 from pool_core.engine.retry import ACTIONS, Action
+from pool_core.http.breakages import BREAKAGES
+from pool_core.http.causes import CODES, PHRASES, STATUSES, Verdict
 from pool_core.interfaces.backend import BackendSpec
 from pool_core.interfaces.policy import PolicySpec
 from pool_core.interfaces.values import Cause
@@ -232,8 +234,7 @@ def _make_plugin(registry: Registry, name: str, more: list[str]) -> str:
 
 def _make_openai_tables() -> list[str]:
     """What each reply and each broken call means to the backend ``openai``."""
-    from pool_openai.breakages import BREAKAGES  # noqa: PLC0415 - a plugin
-    from pool_openai.causes import CODES, FINISH_REASONS, PHRASES, STATUSES, Verdict  # noqa: PLC0415 - a plugin
+    from pool_openai.finish_reasons import FINISH_REASONS  # noqa: PLC0415 - a plugin
 
     def write(verdict: Verdict) -> str:
         return f"`{verdict.cause}`" + (", and the member is stopped" if verdict.stops_member else "")

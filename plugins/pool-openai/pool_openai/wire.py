@@ -10,10 +10,11 @@ from typing import Any, Literal, NoReturn, TypeVar
 import msgspec
 
 from pool_core.errors import BackendError
+from pool_core.http.causes import read_complaint
+from pool_core.http.failures import Failures
 from pool_core.interfaces.values import Answer, Cause, Prompt, Usage
-from pool_openai.causes import FINISH_REASONS, read_complaint
 from pool_openai.config import OpenAIConfig
-from pool_openai.failures import Failures
+from pool_openai.finish_reasons import FINISH_REASONS
 
 __all__ = ["decode_reply", "encode_request"]
 
@@ -145,9 +146,9 @@ def decode_reply(body: bytes, api: Literal["chat", "completions"], failures: Fai
     error = reply.error or (choice.error if choice else None)
     if error:
         complaint = read_complaint({"error": error})
-        raise failures.of_inner_error(complaint, body) if complaint else failures.of_missing_choices(body)
+        raise failures.of_inner_error(complaint, body) if complaint else failures.of_missing_answer("choices", body)
     if choice is None or (api == "chat" and choice.message is None) or (api == "completions" and choice.text is None):
-        raise failures.of_missing_choices(body)
+        raise failures.of_missing_answer("choices", body)
     message = choice.message or _Message()
     reason = choice.finish_reason
     more = len(reply.choices or ()) if len(reply.choices or ()) > 1 else None

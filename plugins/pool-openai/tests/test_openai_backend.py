@@ -16,9 +16,9 @@ import time
 import pytest
 from pool_openai.backend import OpenAI
 from pool_openai.config import OpenAIConfig
-from pool_openai.failures import Failures
 
 from pool_core.errors import BackendError
+from pool_core.http.failures import Failures
 from pool_core.interfaces.values import Capabilities, Cause, Offer, Prompt, Usage
 from pool_core.testing.server import Reply, ScriptedServer, make_chat_body
 

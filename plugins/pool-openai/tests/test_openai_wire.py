@@ -8,12 +8,12 @@ from types import MappingProxyType
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pool_openai.causes import FINISH_REASONS
 from pool_openai.config import OpenAIConfig
-from pool_openai.failures import Failures
+from pool_openai.finish_reasons import FINISH_REASONS
 from pool_openai.wire import decode_reply, encode_request
 
 from pool_core.errors import BackendError
+from pool_core.http.failures import Failures
 from pool_core.interfaces.values import Answer, Cause, Message, Prompt, Usage
 
 CHAT = OpenAIConfig(model="m", base_url="http://h/v1")
