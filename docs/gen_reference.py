@@ -50,9 +50,11 @@ from pool_core.recipe.models import (
 )
 from pool_core.registry import Entry, Registry
 from pool_core.testing.faults import FAULTS
+from pool_core.testing.message_faults import MESSAGE_FAULTS
+from pool_core.testing.replies import Fault
 
 FOLDER = Path(__file__).parent / "reference"
-PLUGINS = ("standard", "replay", "openai")
+PLUGINS = ("standard", "replay", "openai", "anthropic")
 
 _NOTE = "<!-- Made by docs/gen_reference.py. Change the code that it reads, then run it again. -->"
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -124,7 +126,7 @@ def make_core_pages() -> dict[str, str]:
 def make_plugin_pages() -> dict[str, str]:
     """One page on the configurations of each first-party plugin, by file name."""
     registry = Registry.discover()
-    more = {"openai": _make_openai_tables()}
+    more = {"openai": _make_openai_tables(), "anthropic": _make_anthropic_tables()}
     return {f"plugin-{name}.md": _make_plugin(registry, name, more.get(name, [])) for name in PLUGINS}
 
 
@@ -134,7 +136,7 @@ def _make_recipe() -> str:
         "",
         "Every key of a recipe. [The recipe](../recipe.md) explains how they work together. Unknown keys are refused.",
         "The configuration that stands beside a `use:` is the plugin's own: [standard](plugin-standard.md),",
-        "[replay](plugin-replay.md), [openai](plugin-openai.md).",
+        "[replay](plugin-replay.md), [openai](plugin-openai.md), [anthropic](plugin-anthropic.md).",
     ]
     for title, model in _SECTIONS:
         lines += ["", f"## {title}", "", _read_doc(model), "", *_make_table(model)]
@@ -204,16 +206,29 @@ def _make_faults() -> str:
         "| fault | what the server does | cause | a backend says as well |",
         "|---|---|---|---|",
     ]
-    for fault in FAULTS.values():
-        more = [
-            "" if fault.retry_after is None else f"`retry_after={fault.retry_after:g}`",
-            "" if fault.pause is None else f"`pause({fault.pause:g})`",
-            "`stops_member`" if fault.stops_member else "",
-            "`maybe_billed`" if fault.maybe_billed else "",
-        ]
-        cause = f"`{fault.cause}`" if fault.cause else ""
-        lines += [f"| `{fault.name}` | {fault.what} | {cause} | {', '.join(filter(None, more))} |"]
+    lines += map(_write_fault, FAULTS.values())
+    lines += [
+        "",
+        "## Of Anthropic's Messages API",
+        "",
+        "`MESSAGE_FAULTS` of `pool_core.testing.message_faults`: these, and those of connections and bytes above.",
+        "",
+        "| fault | what the server does | cause | a backend says as well |",
+        "|---|---|---|---|",
+        *(_write_fault(fault) for name, fault in MESSAGE_FAULTS.items() if fault is not FAULTS.get(name)),
+    ]
     return _finish(lines)
+
+
+def _write_fault(fault: Fault) -> str:
+    more = [
+        "" if fault.retry_after is None else f"`retry_after={fault.retry_after:g}`",
+        "" if fault.pause is None else f"`pause({fault.pause:g})`",
+        "`stops_member`" if fault.stops_member else "",
+        "`maybe_billed`" if fault.maybe_billed else "",
+    ]
+    cause = f"`{fault.cause}`" if fault.cause else ""
+    return f"| `{fault.name}` | {fault.what} | {cause} | {', '.join(filter(None, more))} |"
 
 
 def _make_plugin(registry: Registry, name: str, more: list[str]) -> str:
@@ -312,6 +327,23 @@ def _make_openai_tables() -> list[str]:
         "not known, and never 0. Refusal, reasoning and tool calls are kept beside the text; content in parts is",
         "joined. `NaN`, `Infinity` and numbers of thousands of digits are read as null: beside an answer they are no",
         "reason to lose it.",
+    ]
+
+
+def _make_anthropic_tables() -> list[str]:
+    """Why a model stopped, in the words of the backend ``anthropic``."""
+    from pool_anthropic.replies import STOP_REASONS  # noqa: PLC0415 - a plugin
+
+    return [
+        "",
+        "## What goes wrong, and what it means",
+        "",
+        "The tables of [pool-openai](plugin-openai.md#what-goes-wrong-and-what-it-means) hold here too: they know the",
+        "types of Anthropic's errors, and are the core's. [Faults](faults.md) has those of this API by name.",
+        "",
+        "| the server says | finish_reason |",
+        "|---|---|",
+        *(f"| `{theirs}` | `{ours}` |" for theirs, ours in STOP_REASONS.items()),
     ]
 
 

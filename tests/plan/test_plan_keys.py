@@ -15,10 +15,11 @@ from pool_core.recipe.models import Limits, Member, PoolSpec, Recipe, Sampling
 from pool_core.registry import Registry
 from pool_core.registry.records import HOOKS
 
-pytestmark = pytest.mark.plugins("standard", "replay", "openai")
+FIRST_PARTY = ("standard", "replay", "openai", "anthropic")
+
+pytestmark = pytest.mark.plugins(*FIRST_PARTY)
 
 PAGE = Path(__file__).parents[2] / "docs" / "keys.md"
-FIRST_PARTY = ("standard", "replay", "openai")
 ROW = {
     "instruction": "say",
     "more": "more",
@@ -72,6 +73,26 @@ CASES = {
             "organization": "we",
             "headers": {"x-tier": "2"},
             "extra": {"top_k": 3},
+            "connect_timeout": 1,
+            "first_byte_timeout": 9,
+            "max_answer_bytes": 99,
+            "trust_env": True,
+            "ca_file": "/nowhere.pem",
+        },
+    ),
+    "anthropic/anthropic": (
+        {"backend": {"use": "anthropic/anthropic", "model": "m", "base_url": "http://127.0.0.1:1"}},
+        "backend",
+        {
+            "model": "n",
+            "base_url": "http://127.0.0.1:2",
+            "api_key": "env:OTHER",
+            "key_header": "authorization",
+            "version": "2026-10-21",
+            "betas": ["x"],
+            "max_tokens": 9,
+            "headers": {"x-tier": "2"},
+            "extra": {"thinking": {"type": "adaptive"}},
             "connect_timeout": 1,
             "first_byte_timeout": 9,
             "max_answer_bytes": 99,
