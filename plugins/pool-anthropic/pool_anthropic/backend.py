@@ -9,7 +9,7 @@ from pool_anthropic.config import AnthropicConfig
 from pool_anthropic.replies import STOP_REASONS, decode_reply
 from pool_anthropic.requests import encode_request
 from pool_anthropic.waits import REPLY_HEADERS, read_exhaustion
-from pool_core.http.backend import HttpBackend
+from pool_core.http.backend import HttpBackend, note_schema
 from pool_core.http.client import HttpReply
 from pool_core.http.failures import Failures
 from pool_core.interfaces.values import Answer, Capabilities, Offer, Prompt, Request
@@ -35,7 +35,8 @@ class Anthropic(HttpBackend[AnthropicConfig]):
         return encode_request(self.config, prompt, sampling)
 
     def decode(self, reply: HttpReply, request: Request, failures: Failures) -> Answer:
-        return decode_reply(reply.body, reply.headers, failures)
+        answer = decode_reply(reply.body, reply.headers, failures)
+        return note_schema(self, answer, request.prompt.schema)
 
     def read_wait(self, headers: Mapping[str, str]) -> float | None:
         return read_exhaustion(headers)

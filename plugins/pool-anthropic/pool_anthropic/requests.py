@@ -12,7 +12,7 @@ import msgspec
 from pool_anthropic.config import AnthropicConfig
 from pool_anthropic.schemas import can_constrain, simplify_schema
 from pool_core.errors import BackendError
-from pool_core.interfaces.schema_prompt import describe_schema
+from pool_core.interfaces.structured import describe_schema
 from pool_core.interfaces.values import Cause, Message, Prompt
 
 __all__ = ["encode_request"]

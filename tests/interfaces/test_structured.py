@@ -1,10 +1,12 @@
-"""A schema in words: where it stands in a prompt, and that it is all there."""
+"""A schema in words, where it stands in a prompt; and whether an answer looks as if it was constrained."""
 
 from __future__ import annotations
 
 import json
 
-from pool_core.interfaces.schema_prompt import describe_schema, write_schema
+import pytest
+
+from pool_core.interfaces.structured import describe_schema, honours_schema, write_schema
 from pool_core.interfaces.values import Message, Prompt
 
 SCHEMA = {"type": "object", "properties": {"é": {"type": "integer"}}}
@@ -54,3 +56,26 @@ def test_a_text_goes_on_with_it():
 def test_a_prompt_without_a_schema_stays_as_it_is():
     prompt = Prompt.chat("Hi")
     assert describe_schema(prompt) is prompt
+
+
+@pytest.mark.parametrize(
+    ("text", "honoured"),
+    [
+        ('{"a": 1}', True),
+        (' {"a": null, "b": 2}\n', True),
+        ('{"b": 2}', False),
+        ("[]", False),
+        ('Sure! {"a": 1}', False),
+        ('```json\n{"a": 1}\n```', False),
+        ('{"a": ', False),
+        ("", False),
+        ("[" * 100_000, False),
+        ('{"a": "\ud800"}', True),
+    ],
+)
+def test_looks_at_an_answer_to_tell_whether_a_schema_was_heeded(text, honoured):
+    assert honours_schema(text, {"type": "object", "required": ["a"]}) is honoured
+
+
+def test_a_schema_that_requires_nothing_is_heeded_by_any_object():
+    assert honours_schema("{}", {"$ref": "#/$defs/A"})
