@@ -6,6 +6,7 @@ import json
 import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pool_core.errors import BackendError
@@ -15,12 +16,13 @@ from pool_core.http.failures import Failures
 from pool_core.http.keys import read_key
 from pool_core.http.waits import WAIT_HEADERS, read_exhaustion
 from pool_core.interfaces.backend import Backend
+from pool_core.interfaces.structured import honours_schema
 from pool_core.interfaces.values import Answer, Cause, Request
 
 if TYPE_CHECKING:
     from pyreqwest.client import Client
 
-__all__ = ["HttpBackend", "HttpConfigT"]
+__all__ = ["HttpBackend", "HttpConfigT", "note_schema"]
 
 HttpConfigT = TypeVar("HttpConfigT", bound=HttpConfig)
 
@@ -128,3 +130,18 @@ class HttpBackend(Backend[HttpConfigT]):
 
     def _make_failures(self) -> Failures:
         return Failures(self.config, read_exhaustion=self.read_wait)
+
+
+def note_schema(backend: HttpBackend[Any], answer: Answer, schema: Mapping[str, Any] | None) -> Answer:
+    """``answer``, with ``schema: ignored`` in its ``extra`` where it was to be constrained and does not look like it.
+
+    Many servers take a schema and do not act on it, with status 200: the answer is the only sign.
+    """
+    if schema is None or not answer.text or answer.finish_reason != "stop" or honours_schema(answer.text, schema):
+        return answer
+    backend.warn_once(
+        "schema",
+        "a JSON Schema was sent with the request, and the answer does not look as if the server had heeded it%s",
+        f"; {hint}" if (hint := backend.config.option_hints.get("response_format", "")) else "",
+    )
+    return replace(answer, extra={**(answer.extra or {}), "schema": "ignored"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
@@ -51,6 +52,8 @@ class HttpConfig(PluginConfig):
     )
     #: What to do where a reply comes from something that is not such a server.
     address_hint: ClassVar[str] = "check base_url"
+    #: What to do where a server does not take a field of the request as it is, by the field.
+    option_hints: ClassVar[Mapping[str, str]] = {}
 
     model: str = Field(min_length=1, description="Name of the model, as the server knows it.")
     base_url: str = Field(description="Address of the API.")

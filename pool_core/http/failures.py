@@ -170,7 +170,9 @@ class Failures:
                 return "shorten the prompt or lower max_tokens"
             case Cause.BAD_REQUEST if verdict.option:
                 name = self.clean(verdict.option, _LONGEST_CODE)
-                return f"{name} is sent with every row, and this server does not take it as it is"
+                more = self.config.option_hints.get(verdict.option, "")
+                said = f"{name} is sent with every row, and this server does not take it as it is"
+                return f"{said}; {more}" if more else said
             case Cause.BAD_REQUEST if verdict.stops_member:
                 return "check base_url and model"
             case _:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from pool_core.http.backend import HttpBackend
+from pool_core.http.backend import HttpBackend, note_schema
 from pool_core.http.client import HttpReply
 from pool_core.http.failures import Failures
 from pool_core.interfaces.values import Answer, Capabilities, Offer, Prompt, Request
@@ -26,15 +26,16 @@ class OpenAI(HttpBackend[OpenAIConfig]):
 
     @classmethod
     def capabilities(cls, config: OpenAIConfig, inner: Mapping[str, Capabilities]) -> Capabilities:
-        chat = config.api == "chat"
+        takes: Literal["chat", "text"] = "chat" if config.api == "chat" else "text"
         offer = Offer(config.model, config.base_url)
-        return Capabilities(takes="chat" if chat else "text", seed=True, stop=True, schema=chat, offer=offer)
+        return Capabilities(takes=takes, seed=True, stop=True, schema=config.constrains, offer=offer)
 
     def encode(self, prompt: Prompt, sampling: Mapping[str, Any]) -> bytes:
         return encode_request(self.config, prompt, sampling)
 
     def decode(self, reply: HttpReply, request: Request, failures: Failures) -> Answer:
-        return decode_reply(reply.body, self.config.api, failures)
+        answer = decode_reply(reply.body, self.config.api, failures)
+        return note_schema(self, answer, request.prompt.schema) if self.config.constrains else answer
 
     def note_oddities(self, answer: Answer) -> None:
         reason, several = answer.finish_reason, (answer.extra or {}).get("choices")

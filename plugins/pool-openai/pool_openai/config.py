@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -20,6 +21,9 @@ class OpenAIConfig(HttpConfig):
     reserved: ClassVar[tuple[str, ...]] = ("model", "messages", "prompt", "stream", "n")
     own_headers: ClassVar[frozenset[str]] = HttpConfig.own_headers | {"openai-organization"}
     address_hint: ClassVar[str] = "check base_url; most servers want it to end in /v1"
+    option_hints: ClassVar[Mapping[str, str]] = {
+        "response_format": "set json_schema: false in the backend to put the schema in the prompt"
+    }
 
     base_url: str = Field(
         default="https://api.openai.com/v1",
@@ -33,7 +37,17 @@ class OpenAIConfig(HttpConfig):
         description="Where the key is: env:NAME or file:PATH, never the key itself. "
         "Default: env:OPENAI_API_KEY for OpenAI's own servers, no key for all others.",
     )
+    json_schema: bool = Field(
+        default=True,
+        description="Send a task's JSON Schema as response_format, for the server to constrain its answers. Without, "
+        "and with api: completions, the schema stands in the prompt.",
+    )
     organization: str | None = Field(default=None, description="Value of the header OpenAI-Organization.")
+
+    @property
+    def constrains(self) -> bool:
+        """Whether the server is asked to hold answers to a JSON Schema."""
+        return self.json_schema and self.api == "chat"
 
     @property
     def url(self) -> str:

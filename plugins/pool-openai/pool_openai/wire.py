@@ -15,6 +15,7 @@ from pool_core.http.failures import Failures
 from pool_core.interfaces.values import Answer, Cause, Prompt, Usage
 from pool_openai.config import OpenAIConfig
 from pool_openai.finish_reasons import FINISH_REASONS
+from pool_openai.strict import make_strict
 
 __all__ = ["decode_reply", "encode_request"]
 
@@ -45,8 +46,9 @@ def encode_request(config: OpenAIConfig, prompt: Prompt, sampling: Mapping[str, 
         body["prompt"] = prompt.text
     _add(body, {name: value for name, value in sampling.items() if name != "extra"}, "sampling")
     _add(body, sampling.get("extra") or {}, "extra of sampling")
-    if prompt.schema is not None and config.api == "chat":
-        schema = {"name": "output", "schema": prompt.schema, "strict": _is_strict(prompt.schema)}
+    if prompt.schema is not None and config.constrains:
+        strict = make_strict(prompt.schema)
+        schema = {"name": "output", "schema": prompt.schema if strict is None else strict, "strict": strict is not None}
         _add(body, {"response_format": {"type": "json_schema", "json_schema": schema}}, "the task's schema")
     _add(body, config.extra, "extra")
     try:
@@ -75,18 +77,6 @@ def _add(body: dict[str, Any], more: Mapping[str, Any], source: str) -> None:
 
 def _refuse(message: str, hint: str) -> NoReturn:
     raise BackendError(Cause.BAD_REQUEST, message, hint=hint)
-
-
-def _is_strict(schema: Any) -> bool:
-    """Whether every object requires all its properties and admits no others, as servers demand of strict schemas."""
-    if not isinstance(schema, Mapping):
-        return not isinstance(schema, list | tuple) or all(_is_strict(value) for value in schema)
-    if schema.get("type") == "object" or "properties" in schema:
-        required = schema.get("required") or ()
-        closed = schema.get("additionalProperties") is False
-        if not closed or any(name not in required for name in schema.get("properties") or ()):
-            return False
-    return all(_is_strict(value) for value in schema.values())
 
 
 def _simplify(value: Any) -> Any:
