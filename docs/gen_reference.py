@@ -92,6 +92,7 @@ _ANCHORS: dict[type[Any], str] = {
     Use: "name, or `{use: name, ...}`",
     BackendSpec: "`{use: name, ...}`",
     PolicySpec: "name, or `{use: name, ...}`",
+    type[BaseModel]: "`package.module:Class`",
     str: "text",
     int: "whole number",
     float: "number",

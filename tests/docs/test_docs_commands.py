@@ -114,7 +114,16 @@ def test_shown_output_is_compared():
 
 
 @NEEDED
-@pytest.mark.parametrize("page", ["README.md", "docs/python.md", "docs/testing.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        "docs/python.md",
+        "docs/testing.md",
+        # it needs pool-standard[structured], which is where everything is
+        pytest.param("docs/structured.md", marks=pytest.mark.plugins("openai")),
+    ],
+)
 def test_the_python_blocks_of_a_page_run_one_after_the_other(page, folder):
     blocks = [block.text for block in read_blocks(page) if block.kind == "python"]
     assert blocks
@@ -134,7 +143,7 @@ def test_the_python_blocks_of_a_page_run_one_after_the_other(page, folder):
 
 def test_no_other_page_has_python_blocks():
     for path in (ROOT / "docs").rglob("*.md"):
-        if path.name not in ("python.md", "testing.md"):
+        if path.name not in ("python.md", "structured.md", "testing.md"):
             assert [block for block in read_blocks(path.relative_to(ROOT)) if block.kind == "python"] == [], path.name
 
 
