@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 
-from pool_openai.breakages import BREAKAGES
-from pool_openai.causes import CODES, FINISH_REASONS, PHRASES, STATUSES, Verdict
+from pool_openai.finish_reasons import FINISH_REASONS
 
+from pool_core.http.breakages import BREAKAGES
+from pool_core.http.causes import CODES, PHRASES, STATUSES, Verdict
 from pool_core.interfaces.values import Cause
 
 __all__ = ["make_openai_tables"]

@@ -53,11 +53,13 @@ from pool_core.recipe.models import (
 )
 from pool_core.registry import Entry, Registry
 from pool_core.testing.faults import FAULTS
+from pool_core.testing.message_faults import MESSAGE_FAULTS
+from pool_core.testing.replies import Fault
 
 __all__ = ["FOLDER", "NOTE", "PLUGINS", "make_core_pages", "make_plugin_pages"]
 
 FOLDER = Path(__file__).parent / "reference"
-PLUGINS = ("standard", "replay", "openai")
+PLUGINS = ("standard", "replay", "openai", "anthropic")
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The recipe", Recipe),
@@ -98,6 +100,7 @@ _ANCHORS: dict[type[Any], str] = {
     Isolation: "[mapping](#isolate)",
     BackendSpec: "`{use: name, ...}`",
     PolicySpec: "name, or `{use: name, ...}`",
+    type[BaseModel]: "`package.module:Class`",
     str: "text",
     int: "whole number",
     float: "number",
@@ -136,7 +139,7 @@ def make_plugin_pages() -> dict[str, str]:
     from gen_openai import make_openai_tables  # noqa: PLC0415 - needs the plugin
 
     registry = Registry.discover()
-    more = {"openai": make_openai_tables()}
+    more = {"openai": make_openai_tables(), "anthropic": _make_anthropic_tables()}
     return {f"plugin-{name}.md": _make_plugin(registry, name, more.get(name, [])) for name in PLUGINS}
 
 
@@ -146,7 +149,7 @@ def _make_recipe() -> str:
         "",
         "Every key of a recipe. [The recipe](../how-to/recipe.md) explains how they work together. Unknown keys are",
         "refused. The configuration that stands beside a `use:` is the plugin's own: [standard](plugin-standard.md),",
-        "[replay](plugin-replay.md), [openai](plugin-openai.md).",
+        "[replay](plugin-replay.md), [openai](plugin-openai.md), [anthropic](plugin-anthropic.md).",
     ]
     for title, model in _SECTIONS:
         lines += ["", f"## {title}", "", read_doc(model), "", *_make_table(model)]
@@ -216,16 +219,29 @@ def _make_faults() -> str:
         "| fault | what the server does | cause | a backend says as well |",
         "|---|---|---|---|",
     ]
-    for fault in FAULTS.values():
-        more = [
-            "" if fault.retry_after is None else f"`retry_after={fault.retry_after:g}`",
-            "" if fault.pause is None else f"`pause({fault.pause:g})`",
-            "`stops_member`" if fault.stops_member else "",
-            "`maybe_billed`" if fault.maybe_billed else "",
-        ]
-        cause = f"`{fault.cause}`" if fault.cause else ""
-        lines += [f"| `{fault.name}` | {fault.what} | {cause} | {', '.join(filter(None, more))} |"]
+    lines += map(_write_fault, FAULTS.values())
+    lines += [
+        "",
+        "## Of Anthropic's Messages API",
+        "",
+        "`MESSAGE_FAULTS` of `pool_core.testing.message_faults`: these, and those of connections and bytes above.",
+        "",
+        "| fault | what the server does | cause | a backend says as well |",
+        "|---|---|---|---|",
+        *(_write_fault(fault) for name, fault in MESSAGE_FAULTS.items() if fault is not FAULTS.get(name)),
+    ]
     return finish_page(lines)
+
+
+def _write_fault(fault: Fault) -> str:
+    more = [
+        "" if fault.retry_after is None else f"`retry_after={fault.retry_after:g}`",
+        "" if fault.pause is None else f"`pause({fault.pause:g})`",
+        "`stops_member`" if fault.stops_member else "",
+        "`maybe_billed`" if fault.maybe_billed else "",
+    ]
+    cause = f"`{fault.cause}`" if fault.cause else ""
+    return f"| `{fault.name}` | {fault.what} | {cause} | {', '.join(filter(None, more))} |"
 
 
 def _make_plugin(registry: Registry, name: str, more: list[str]) -> str:
@@ -242,6 +258,23 @@ def _make_plugin(registry: Registry, name: str, more: list[str]) -> str:
         for entry in entries:
             lines += ["", *_make_entry(registry, entry)]
     return finish_page([*lines, *more])
+
+
+def _make_anthropic_tables() -> list[str]:
+    """Why a model stopped, in the words of the backend ``anthropic``."""
+    from pool_anthropic.replies import STOP_REASONS  # noqa: PLC0415 - a plugin
+
+    return [
+        "",
+        "## What goes wrong, and what it means",
+        "",
+        "The tables of [pool-openai](plugin-openai.md#what-goes-wrong-and-what-it-means) hold here too: they know the",
+        "types of Anthropic's errors, and are the core's. [Faults](faults.md) has those of this API by name.",
+        "",
+        "| the server says | finish_reason |",
+        "|---|---|",
+        *(f"| `{theirs}` | `{ours}` |" for theirs, ours in STOP_REASONS.items()),
+    ]
 
 
 def _make_entry(registry: Registry, entry: Entry) -> Iterator[str]:

@@ -61,6 +61,15 @@ class Task(ABC, Generic[ConfigT]):
         return self.Output
 
     @property
+    def fingerprint(self) -> str | None:
+        """What else decides its prompts and the reading of answers, beside the recipe and the plugin's version.
+
+        Such as the content of a file. None: that cannot be known, as of code that may change; then each
+        start of a run looks at all cells again.
+        """
+        return ""
+
+    @property
     def accepts_truncated(self) -> bool:
         """Whether `parse` is called for an answer that stops at the token limit.
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic_core import PydanticSerializationError
 
 from pool_core.errors import ParseError, PoolError, TemplateError
+from pool_core.interfaces.structured import describe_schema
 from pool_core.interfaces.task import Task
 from pool_core.interfaces.values import Answer, Cause, Outcome, Prompt, Row
 from pool_core.plan.adapt import Adapter
@@ -74,7 +75,13 @@ def render_prompt(member: TaskMember, row: Row) -> Prompt:
 
 
 def format_prompt(member: PlannedMember, prompt: Prompt, watchdog: Watchdog | None = None) -> Prompt:
-    """``prompt`` as one text where the member has a prompt format. Raises `TemplateError` whatever that did."""
+    """``prompt`` in the form that the member's backend takes. Raises `TemplateError` whatever the format did.
+
+    A schema stands in its words where the backend constrains no answers, before a prompt format makes it text.
+    """
+    if prompt.schema is not None and not member.capabilities.schema:
+        given = prompt
+        prompt = _call(f"the schema of the task {member.task_name}", lambda: describe_schema(given))
     prompt_format = member.prompt_format
     if prompt_format is None or prompt.text is not None:
         return prompt

@@ -9,7 +9,7 @@ from time import monotonic
 from pool_core.errors import TemplateError
 from pool_core.interfaces.values import Finding, Row
 from pool_core.plan.asked import AskedRows
-from pool_core.plan.cells import make_prompt
+from pool_core.plan.cells import format_prompt, render_guarded
 from pool_core.plan.model import PlannedMember
 from pool_core.watchdog import Watchdog
 
@@ -55,6 +55,7 @@ def _check_prompts(
         return
     failures: list[tuple[int, Row, TemplateError]] = []
     tried: list[int] = []
+    described = False
     looked = len(sample)
     until = monotonic() + member.limits.task_timeout  # a task that needs that long for each row is not asked for all
     for number, row in rows:
@@ -63,17 +64,35 @@ def _check_prompts(
             break
         tried.append(number)
         try:
-            prompt = make_prompt(member, row, watchdog)
+            rendered = render_guarded(member, row, watchdog)
+            prompt = format_prompt(member, rendered, watchdog)
         except TemplateError as error:
             failures.append((number, row, error))
         else:
+            described = described or (rendered.schema is not None and prompt.schema is None)
             if problem := _check_kind(member, is_text=prompt.text is not None, has_messages=bool(prompt.messages)):
                 yield problem
                 return
+    if described:
+        yield _report_description(member)
     if failures:
         # A column that none of the first rows has may be in later ones: then only the rows without it fail.
         late = not complete and any(all(name not in row for row in sample) for name in member.adapter.inputs.values())
         yield _report_failures(member, failures, tried, looked, late=late)
+
+
+def _report_description(member: PlannedMember) -> Finding:
+    again = "" if member.reask is not None else "reask: {times: 2}"
+    return Finding(
+        "info",
+        "schema-in-prompt",
+        f"the task of {member.name} wants answers that satisfy a JSON Schema, and its backend {member.backend.name} "
+        "constrains none: the schema stands in the prompt",
+        (member.name,),
+        hint="an answer that does not satisfy it fails its cell" + (", unless it is asked again" if again else ""),
+        fix=again,
+        key="backend",
+    )
 
 
 def _report_failures(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -50,6 +50,11 @@ def describe_parts(
     core = {"pool-core": pool_core.__version__}
     task_plugin = _identify(registry, "task", member.task)
     task_parts = {"task": task_plugin.text, **_list_options("task", member.task.options)}
+    more = task.fingerprint
+    if more is None:
+        task_plugin = replace(task_plugin, fixed=False)
+    elif more:
+        task_parts["task's files"] = _digest(more)
     request = {**core, **task_parts, **_list_options("inputs", member.inputs)}
     backends = dict(_list_backends(registry, backend, "backend"))
     for path, (plugin, config) in backends.items():

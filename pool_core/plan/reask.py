@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pool_core.interfaces.structured import write_schema
 from pool_core.interfaces.values import Answer, Cause, Message, Prompt
 from pool_core.plan.model import PlannedMember
 
@@ -32,4 +33,6 @@ def extend_prompt(member: PlannedMember, prompt: Prompt, answer: Answer, cause: 
     if not shown or not prompt.messages or not answer.text:
         return prompt
     said = f"That answer cannot be read: {message}\nAnswer again, in the form that was asked for."
+    if prompt.schema is not None and member.capabilities.schema:
+        said += f"\n{write_schema(prompt.schema)}"  # the server was told of it alone, and may not have heeded it
     return replace(prompt, messages=(*prompt.messages, Message("assistant", answer.text), Message("user", said)))

@@ -168,7 +168,8 @@ class Resolver:
     def _validate(self, model: type[BaseModel], options: dict[str, Any], path: KeyPath) -> BaseModel:
         folder = self.source.folder if self.source else None
         try:
-            return model.model_validate(options, context={"folder": folder})
+            context = {"folder": folder, "load_class": self.registry.load_model}
+            return model.model_validate(options, context=context)
         except ValidationError as error:
             raise explain_errors(error, model, self.source, path) from None
 

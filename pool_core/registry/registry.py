@@ -24,6 +24,7 @@ from pool_core.watchdog import CallStoppedError, Watchdog, describe_error
 
 if TYPE_CHECKING:
     from pluggy import HookImpl
+    from pydantic import BaseModel
 
     from pool_core.interfaces.values import Finding
     from pool_core.plan.model import Plan
@@ -209,6 +210,38 @@ class Registry:
                 hint = "yield the dotted names of modules, such as 'pool_x.conformance'"
                 raise PluginError(f"{label} gives {named!r}", hint=hint)
             found += named
+        return found
+
+    def load_model(self, name: str) -> type[BaseModel]:
+        """The pydantic model that ``package.module:Class`` names, of a package of an active plugin.
+
+        Raises:
+            PluginError: it is of no such package, cannot be imported, or is no model.
+        """
+        from pydantic import BaseModel  # noqa: PLC0415 - listing plugins does not need it
+
+        module_name, _, attribute = name.partition(":")
+        packages = {
+            plugin.record.module.partition(".")[0]
+            for plugin in self._plugins
+            if plugin.state == "active" and plugin.record.distribution != IN_PROCESS
+        }
+        if module_name.partition(".")[0] not in packages or not attribute.isidentifier():
+            raise PluginError(
+                f"{name!r} names no class of a package of an active plugin",
+                hint=f"it is written package.module:Class, and the packages are: {', '.join(sorted(packages))}",
+            )
+        try:
+            with redirect_stdout(sys.stderr):
+                found = getattr(import_module(module_name), attribute)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise PluginError(
+                f"{name!r} cannot be imported: {describe_error(error)}", hint="report it to the plugin's authors"
+            ) from error
+        if not (isinstance(found, type) and issubclass(found, BaseModel)):
+            raise PluginError(f"{name!r} is no pydantic model", hint="derive it from pydantic.BaseModel")
         return found
 
     def collect_findings(self, plan: Plan, watchdog: Watchdog) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any, Literal
 
 from pool_core.interfaces.values import Cause
+from pool_core.testing.messages import MESSAGE_PATH, find_message_fault, make_message_body, make_message_error
 
 __all__ = [
     "Fault",
@@ -121,12 +122,21 @@ def make_echo(request: ReceivedRequest) -> Reply:
             name = "messages"
         case "POST", "/v1/completions":
             name = "prompt"
+        case "POST", path if path == MESSAGE_PATH:
+            return _echo_message(request)
         case method, path:
             return Reply(404, make_error_body(f"no such route: {method} {path}", "invalid_request_error"))
     if not isinstance(request.body, dict) or not request.body.get(name):
         return Reply(400, make_error_body(f"the body needs {name!r}", "invalid_request_error"))
     text = f"echo: {_read_prompt(request.body[name])}"
     return Reply(body=make_chat_body(text) if name == "messages" else make_text_body(text))
+
+
+def _echo_message(request: ReceivedRequest) -> Reply:
+    fault = find_message_fault(request.headers, request.body)
+    if fault:
+        return Reply(400, make_message_error(400, fault))
+    return Reply(body=make_message_body(f"echo: {_read_prompt(request.body['messages'])}"))
 
 
 def _read_prompt(prompt: Any) -> str:
@@ -140,7 +150,8 @@ def write_reply(reply: Reply, request: ReceivedRequest) -> tuple[bytes, bytes]:
     if reply.raw is not None:
         return reply.raw, b""
     if reply.body is None:
-        told = make_error_body(f"scripted status {reply.status}")
+        said = f"scripted status {reply.status}"
+        told = make_message_error(reply.status, said) if request.path == MESSAGE_PATH else make_error_body(said)
         default = make_echo(request) if reply.status == HTTPStatus.OK else Reply(reply.status, told)
         reply = replace(reply, status=default.status, body=default.body)
     body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()

@@ -7,7 +7,8 @@
     assert len(server.requests) == 2
 
 It listens on 127.0.0.1, on a free port, in a thread of its own; it speaks HTTP/1.1 with kept
-connections and ``/v1/chat/completions``, ``/v1/completions`` and ``/v1/models``. It never streams.
+connections and ``/v1/chat/completions``, ``/v1/completions`` and ``/v1/models``, and Anthropic's
+``/v1/messages``. It never streams.
 
 A script may name faults as well, and the server counts those that it has fired::
 

@@ -13,12 +13,13 @@ from run_page import DATA, GATE, NOT_RUN, assert_shows, check_data, list_problem
 NOT_RUN_ON = {
     "CONTRIBUTING.md": 2,
     "docs/how-to/plugins.md": 1,
-    "docs/how-to/testing.md": 1,
+    "docs/how-to/testing.md": 4,
 }
 #: Plugins that a page needs besides pool-standard and pool-replay.
 MORE_PLUGINS = {
     "docs/how-to/layouts.md": ("sentiment",),
     "docs/how-to/plugins.md": ("sentiment",),
+    "docs/how-to/structured.md": ("openai",),  
 }
 
 

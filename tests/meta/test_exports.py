@@ -29,6 +29,7 @@ PUBLIC = [
     "pool_core.interfaces.paths",
     "pool_core.interfaces.policy",
     "pool_core.interfaces.prompt_format",
+    "pool_core.interfaces.structured",
     "pool_core.interfaces.task",
     "pool_core.interfaces.type_text",
     "pool_core.interfaces.types",

@@ -16,10 +16,11 @@ from pool_core.recipe.models import Limits, Member, PoolSpec, Recipe, Sampling
 from pool_core.registry import Registry
 from pool_core.registry.records import HOOKS
 
-pytestmark = pytest.mark.plugins("standard", "replay", "openai")
+FIRST_PARTY = ("standard", "replay", "openai", "anthropic")
+
+pytestmark = pytest.mark.plugins(*FIRST_PARTY)
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "keys.md"
-FIRST_PARTY = ("standard", "replay", "openai")
 ROW = {
     "instruction": "say",
     "more": "more",
@@ -29,6 +30,9 @@ ROW = {
 TEXT = {"prompt_format": "chatml"}
 TEMPLATE = "{{ bos_token }}{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}"
 SIMULATE = {"use": "replay/simulate"}
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+STRUCTURED = {"use": "standard/structured-generation", "json_schema": SCHEMA}
+OUTPUT_CLASS = "pool_standard.tasks.text_generation:TextGenerationOutput"
 OPENAI = {"use": "openai/openai", "model": "m", "base_url": "http://127.0.0.1:1/v1"}
 
 #: Of each plugin: the member that has it, where in it the settings stand, and another value of each. A value that
@@ -56,18 +60,30 @@ CASES = {
             "accept_truncated": True,
         },
     ),
+    "standard/structured-generation": (
+        {"task": STRUCTURED},
+        "task",
+        {
+            "json_schema": {"type": "object", "properties": {"b": {"type": "string"}}},
+            "output_class": (OUTPUT_CLASS, {"task": {"use": STRUCTURED["use"], "output_class": OUTPUT_CLASS}}),
+            "system_prompt": "Be brief.",
+            "template": "{{ more }}",
+            "repair": False,
+        },
+    ),
     "standard/template": (
         {"backend": {**SIMULATE, "takes": "text"}, "prompt_format": {"use": "standard/template", "template": TEMPLATE}},
         "prompt_format",
         {"template": f"x{TEMPLATE}", "bos_token": "<s>", "eos_token": "</s>", "stop": ["</s>"]},
     ),
     "openai/openai": (
-        {"backend": OPENAI},
+        {"backend": OPENAI, "task": STRUCTURED},
         "backend",
         {
             "model": "n",
             "base_url": "http://127.0.0.1:2/v1",
             "api": ("completions", TEXT),
+            "json_schema": False,
             "api_key": "env:OTHER",
             "key_header": "api-key",
             "organization": "we",
@@ -80,10 +96,37 @@ CASES = {
             "ca_file": "/nowhere.pem",
         },
     ),
-    "replay/replay": (
-        {"backend": {"use": "replay/replay", "model": "m", "path": "one.jsonl"}},
+    "anthropic/anthropic": (
+        {"backend": {"use": "anthropic/anthropic", "model": "m", "base_url": "http://127.0.0.1:1"}},
         "backend",
-        {"model": "n", "path": "two.jsonl", "match": "user", "takes": ("text", TEXT), "latency": 1},
+        {
+            "model": "n",
+            "base_url": "http://127.0.0.1:2",
+            "api_key": "env:OTHER",
+            "key_header": "authorization",
+            "version": "2026-10-21",
+            "betas": ["x"],
+            "max_tokens": 9,
+            "headers": {"x-tier": "2"},
+            "extra": {"thinking": {"type": "adaptive"}},
+            "connect_timeout": 1,
+            "first_byte_timeout": 9,
+            "max_answer_bytes": 99,
+            "trust_env": True,
+            "ca_file": "/nowhere.pem",
+        },
+    ),
+    "replay/replay": (
+        {"backend": {"use": "replay/replay", "model": "m", "path": "one.jsonl"}, "task": STRUCTURED},
+        "backend",
+        {
+            "model": "n",
+            "path": "two.jsonl",
+            "match": "user",
+            "takes": ("text", TEXT),
+            "json_schema": False,
+            "latency": 1,
+        },
     ),
     "replay/record": (
         {"backend": {"use": "replay/record", "path": "made.jsonl", "backend": SIMULATE}},
@@ -200,7 +243,7 @@ def keys(registry, tmp_path, monkeypatch):
         backend = member.backend.build()
         bodies = [backend.encode(make_prompt(member, ROW), collect_sampling(member, sample)) for sample in (0, 1)]
         requests = [compute_key(backend.identity, body, sample) for sample, body in enumerate(bodies)]
-        assert member.parse_fingerprint is not None
+        assert member.parse_fingerprint is not None or member.task.fingerprint is None
         assert len(set(requests)) == 2
         return requests, member.parse_fingerprint
 

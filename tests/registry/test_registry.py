@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from asyncio import CancelledError
 from dataclasses import replace
 from pathlib import Path
@@ -456,3 +457,45 @@ def test_the_modules_with_conformance_classes_are_those_of_one_plugin():
         "pool_conformance of the plugin 'four' gives ['conformance']\n"
         "  yield the dotted names of modules, such as 'pool_x.conformance'"
     )
+
+
+# Models that recipes name
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Makes a registry with one installed plugin of one module."""
+
+    def make(name, source):
+        write_distribution(tmp_path, name=f"pool-{name}", entry_points={V1: {name: name}}, modules={name: source})
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return Registry.discover(path=[str(tmp_path)])
+
+    yield make
+    sys.modules.pop("shapes", None)
+
+
+def test_a_model_is_loaded_from_a_package_of_an_active_plugin(install):
+    registry = install(
+        "shapes",
+        "from pydantic import BaseModel\nclass Review(BaseModel):\n    good: bool\nnumber = 1\n",
+    )
+    assert list(registry.load_model("shapes:Review").model_fields) == ["good"]
+    with pytest.raises(PluginError) as caught:
+        registry.load_model("shapes:number")
+    assert (caught.value.message, caught.value.hint) == (
+        "'shapes:number' is no pydantic model",
+        "derive it from pydantic.BaseModel",
+    )
+    with pytest.raises(PluginError, match="'shapes:Nothing' cannot be imported: AttributeError"):
+        registry.load_model("shapes:Nothing")
+
+
+@pytest.mark.parametrize("name", ["os:system", "subprocess:Popen", "shapesx:A", "shapes", "shapes:a.b", "", ":A"])
+def test_nothing_else_is_imported_for_a_name(install, name):
+    registry = install("shapes", "")
+    with pytest.raises(PluginError) as caught:
+        registry.load_model(name)
+    assert caught.value.message == f"{name!r} names no class of a package of an active plugin"
+    assert caught.value.hint == "it is written package.module:Class, and the packages are: shapes"

@@ -10,10 +10,12 @@ from typing import Any, Literal, NoReturn, TypeVar
 import msgspec
 
 from pool_core.errors import BackendError
+from pool_core.http.causes import read_complaint
+from pool_core.http.failures import Failures
 from pool_core.interfaces.values import Answer, Cause, Prompt, Usage
-from pool_openai.causes import FINISH_REASONS, read_complaint
 from pool_openai.config import OpenAIConfig
-from pool_openai.failures import Failures
+from pool_openai.finish_reasons import FINISH_REASONS
+from pool_openai.strict import make_strict
 
 __all__ = ["decode_reply", "encode_request"]
 
@@ -44,8 +46,9 @@ def encode_request(config: OpenAIConfig, prompt: Prompt, sampling: Mapping[str, 
         body["prompt"] = prompt.text
     _add(body, {name: value for name, value in sampling.items() if name != "extra"}, "sampling")
     _add(body, sampling.get("extra") or {}, "extra of sampling")
-    if prompt.schema is not None and config.api == "chat":
-        schema = {"name": "output", "schema": prompt.schema, "strict": _is_strict(prompt.schema)}
+    if prompt.schema is not None and config.constrains:
+        strict = make_strict(prompt.schema)
+        schema = {"name": "output", "schema": prompt.schema if strict is None else strict, "strict": strict is not None}
         _add(body, {"response_format": {"type": "json_schema", "json_schema": schema}}, "the task's schema")
     _add(body, config.extra, "extra")
     try:
@@ -74,18 +77,6 @@ def _add(body: dict[str, Any], more: Mapping[str, Any], source: str) -> None:
 
 def _refuse(message: str, hint: str) -> NoReturn:
     raise BackendError(Cause.BAD_REQUEST, message, hint=hint)
-
-
-def _is_strict(schema: Any) -> bool:
-    """Whether every object requires all its properties and admits no others, as servers demand of strict schemas."""
-    if not isinstance(schema, Mapping):
-        return not isinstance(schema, list | tuple) or all(_is_strict(value) for value in schema)
-    if schema.get("type") == "object" or "properties" in schema:
-        required = schema.get("required") or ()
-        closed = schema.get("additionalProperties") is False
-        if not closed or any(name not in required for name in schema.get("properties") or ()):
-            return False
-    return all(_is_strict(value) for value in schema.values())
 
 
 def _simplify(value: Any) -> Any:
@@ -145,9 +136,9 @@ def decode_reply(body: bytes, api: Literal["chat", "completions"], failures: Fai
     error = reply.error or (choice.error if choice else None)
     if error:
         complaint = read_complaint({"error": error})
-        raise failures.of_inner_error(complaint, body) if complaint else failures.of_missing_choices(body)
+        raise failures.of_inner_error(complaint, body) if complaint else failures.of_missing_answer("choices", body)
     if choice is None or (api == "chat" and choice.message is None) or (api == "completions" and choice.text is None):
-        raise failures.of_missing_choices(body)
+        raise failures.of_missing_answer("choices", body)
     message = choice.message or _Message()
     reason = choice.finish_reason
     more = len(reply.choices or ()) if len(reply.choices or ()) > 1 else None

@@ -16,9 +16,9 @@ import time
 import pytest
 from pool_openai.backend import OpenAI
 from pool_openai.config import OpenAIConfig
-from pool_openai.failures import Failures
 
 from pool_core.errors import BackendError
+from pool_core.http.failures import Failures
 from pool_core.interfaces.values import Capabilities, Cause, Offer, Prompt, Usage
 from pool_core.testing.server import Reply, ScriptedServer, make_chat_body
 
@@ -572,3 +572,46 @@ def test_what_no_call_will_cure_stops_the_member(status):
 def test_what_one_row_causes_does_not_stop_the_member():
     error = Failures(OpenAIConfig(model="m", base_url="http://127.0.0.1:1/v1")).of_status(400, {}, b"", b"")
     assert not error.stops_member
+
+
+# --- schemas: heeded or ignored
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+ASKED = Prompt(Prompt.chat("Hi").messages, schema=SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("text", "ignored"),
+    [('{"a": "b"}', False), ("Sure, a is b.", True), ('{"b": 1}', True), ('```json\n{"a": 1}\n```', True)],
+)
+def test_an_answer_tells_whether_a_schema_was_heeded(text, ignored, ask, caplog):
+    with ScriptedServer([Reply(body=make_chat_body(text))]) as server:
+        answer = ask(server.url, ASKED)
+    assert server.requests[0].body["response_format"]["type"] == "json_schema"
+    assert answer.text == text
+    assert (answer.extra.get("schema") == "ignored") == ignored
+    assert ("does not look as if the server had heeded it" in caplog.text) == ignored
+    assert ("set json_schema: false in the backend" in caplog.text) == ignored
+
+
+def test_an_answer_that_was_cut_off_tells_nothing(ask):
+    with ScriptedServer([Reply(body=make_chat_body('{"a": ', finish_reason="length"))]) as server:
+        assert "schema" not in ask(server.url, ASKED).extra
+
+
+def test_a_server_that_refuses_a_schema_stops_the_member_and_says_what_to_do(ask):
+    told = {"error": {"message": "no", "type": "invalid_request_error", "param": "response_format"}}
+    with ScriptedServer([Reply(400, told)]) as server:
+        error = fail(ask, server.url, prompt=ASKED)
+    assert error.stops_member
+    assert error.hint == (
+        "response_format is sent with every row, and this server does not take it as it is; "
+        "set json_schema: false in the backend to put the schema in the prompt"
+    )
+
+
+def test_without_a_constraint_it_says_that_it_has_none():
+    assert OpenAI.capabilities(OpenAIConfig(model="m"), {}).schema
+    assert not OpenAI.capabilities(OpenAIConfig(model="m", json_schema=False), {}).schema
+    assert not OpenAI.capabilities(OpenAIConfig(model="m", api="completions"), {}).schema

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from pool_openai.config import OpenAIConfig
-from pool_openai.keys import KeyReference
 from pydantic import ValidationError
+
+from pool_core.http.keys import KeyReference
 
 CANARY = "sk-CANARY-0123456789/abcdef"
 

@@ -8,12 +8,12 @@ from types import MappingProxyType
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pool_openai.causes import FINISH_REASONS
 from pool_openai.config import OpenAIConfig
-from pool_openai.failures import Failures
+from pool_openai.finish_reasons import FINISH_REASONS
 from pool_openai.wire import decode_reply, encode_request
 
 from pool_core.errors import BackendError
+from pool_core.http.failures import Failures
 from pool_core.interfaces.values import Answer, Cause, Message, Prompt, Usage
 
 CHAT = OpenAIConfig(model="m", base_url="http://h/v1")
@@ -105,11 +105,30 @@ def test_a_schema_becomes_a_response_format_in_its_own_order():
         CLOSED | {"$defs": {"A": {"type": "object"}}},
         {"type": "array", "items": {"type": "object"}},
         {"anyOf": [CLOSED, {"type": "object", "additionalProperties": {}}]},
+        {"anyOf": [CLOSED, CLOSED]},
+        {"$ref": "#/$defs/A", "$defs": {"A": CLOSED}},
+        CLOSED | {"$defs": {"A": {"type": "string", "minLength": 1}}},
+        CLOSED | {"$defs": {"A": {"type": "string", "format": "slug"}}},
+        CLOSED | {"$defs": {"A": {"allOf": [{"type": "string"}]}}},
+        CLOSED | {"$defs": {"A": True}},
     ],
 )
-def test_an_open_schema_is_not_called_strict(schema):
-    body = encode(Prompt((Message("user", "Hi"),), schema=schema))
-    assert body["response_format"]["json_schema"]["strict"] is False
+def test_a_schema_that_strict_mode_has_no_form_for_is_sent_as_it_is(schema):
+    sent = encode(Prompt((Message("user", "Hi"),), schema=schema))["response_format"]["json_schema"]
+    assert sent == {"name": "output", "schema": schema, "strict": False}
+
+
+def test_strict_mode_gets_no_words_that_it_does_not_know_and_that_say_nothing():
+    silent = {"$schema": "https://json-schema.org/draft/2020-12/schema", "examples": [{}]}
+    schema = CLOSED | silent | {"$defs": {"A": {"type": "string", "default": "x", "pattern": "^a"}}}
+    sent = encode(Prompt((Message("user", "Hi"),), schema=schema))["response_format"]["json_schema"]
+    known = CLOSED | {"$defs": {"A": {"type": "string", "pattern": "^a"}}}
+    assert sent == {"name": "output", "schema": known, "strict": True}
+
+
+def test_a_schema_that_the_server_is_not_to_see_is_not_sent():
+    config = OpenAIConfig(model="m", base_url="http://h/v1", json_schema=False)
+    assert "response_format" not in encode(Prompt((Message("user", "Hi"),), schema=CLOSED), config=config)
 
 
 def test_refuses_the_other_kind_of_prompt():

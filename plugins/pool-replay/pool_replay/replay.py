@@ -34,6 +34,11 @@ class ReplayConfig(PluginConfig):
     takes: Literal["chat", "text"] = Field(
         default="chat", description="Whether the recorded prompts are chat messages or one text."
     )
+    json_schema: bool | None = Field(
+        default=None,
+        description="Whether the recorded backend constrained answers to a JSON Schema; if not, the schema stands in "
+        "the recorded prompts. Default: it did where it took chat messages.",
+    )
     latency: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="Seconds that each answer takes.")
 
 
@@ -54,7 +59,8 @@ class Replay(Backend[ReplayConfig]):
     @classmethod
     def capabilities(cls, config: ReplayConfig, inner: Mapping[str, Capabilities]) -> Capabilities:
         """A recording repeats whatever its model could do."""
-        return Capabilities(takes=config.takes, seed=True, stop=True, schema=True)
+        constrains = config.takes == "chat" if config.json_schema is None else config.json_schema
+        return Capabilities(takes=config.takes, seed=True, stop=True, schema=constrains)
 
     @property
     def model(self) -> str:

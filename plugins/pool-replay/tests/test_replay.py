@@ -206,7 +206,10 @@ def test_quota_is_that_of_the_model_and_reads_no_file(tmp_path):
 def test_capabilities_follow_takes(path):
     for takes in ("chat", "text"):
         config = ReplayConfig(model="a", path=path, takes=takes)
-        assert Replay.capabilities(config, {}) == Capabilities(takes, seed=True, stop=True, schema=True)
+        assert Replay.capabilities(config, {}) == Capabilities(takes, seed=True, stop=True, schema=takes == "chat")
+        for constrains in (True, False):
+            config = ReplayConfig(model="a", path=path, takes=takes, json_schema=constrains)
+            assert Replay.capabilities(config, {}).schema is constrains
 
 
 @pytest.mark.parametrize("wrong", [{"latency": -1}, {"latency": "nan"}, {"match": "fuzzy"}, {"speed": 1}])

@@ -13,6 +13,13 @@ def pool_tasks() -> Iterator[Contribution]:
     yield Contribution("text-generation", f"{tasks}.text_generation:TextGeneration", "Answers a prompt in plain text.")
     yield Contribution("chat", f"{tasks}.chat:Chat", "Goes on with a conversation that a column holds.")
     yield Contribution("code-generation", f"{tasks}.code_generation:CodeGeneration", "Writes code and takes it out.")
+    yield Contribution(
+        "structured-generation",
+        f"{tasks}.structured_generation:StructuredGeneration",
+        "Gives the fields of a JSON Schema or a pydantic class.",
+        needs=("json_repair", "jsonschema_rs"),
+        install="pool-standard[structured]",
+    )
 
 
 @hookimpl

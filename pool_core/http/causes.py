@@ -1,4 +1,4 @@
-"""What replies mean, as tables: statuses, providers' error codes, and the words for why a model stopped.
+"""What replies mean, as tables: statuses, and providers' error codes and phrases.
 
 One row per case; the page of reference is made of them. `classify` reads them. `breakages` has the
 table of calls that bring no whole reply.
@@ -15,7 +15,6 @@ from pool_core.interfaces.values import Cause
 
 __all__ = [
     "CODES",
-    "FINISH_REASONS",
     "PHRASES",
     "STATUSES",
     "Complaint",
@@ -104,27 +103,12 @@ PHRASES = {
     "`inputs` must have less than": (Verdict(Cause.CONTEXT_LENGTH), "TGI"),
     "`inputs` tokens + `max_new_tokens` must be": (Verdict(Cause.CONTEXT_LENGTH), "TGI"),
     "credit balance is too low": (Verdict(Cause.QUOTA_EXHAUSTED), "Anthropic"),
-}
-
-#: Why a model stopped, in the words of servers, as OpenAI's; in lower case. A word that is not here is kept.
-FINISH_REASONS = {
-    "content_filter": "content_filter",
-    "end_turn": "stop",
-    "eos": "stop",
-    "eos_token": "stop",
-    "function_call": "tool_calls",
-    "length": "length",
-    "max_tokens": "length",
-    "model_length": "length",
-    "prohibited_content": "content_filter",
-    "safety": "content_filter",
-    "stop": "stop",
-    "stop_sequence": "stop",
-    "tool_calls": "tool_calls",
+    "prompt is too long": (Verdict(Cause.CONTEXT_LENGTH), "Anthropic"),
+    "exceed context limit": (Verdict(Cause.CONTEXT_LENGTH), "Anthropic"),
 }
 
 #: Fields of a request that differ from row to row: what a server says about them is no word about the next row.
-_FIELDS_OF_A_ROW = frozenset({"messages", "prompt", "seed"})
+_FIELDS_OF_A_ROW = frozenset({"messages", "prompt", "seed", "system"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ import pickle
 from urllib.parse import quote
 
 import pytest
-from pool_openai.keys import Key, KeyReference, read_key
 
 from pool_core.errors import BackendError
+from pool_core.http.keys import Key, KeyReference, read_key
 from pool_core.interfaces.values import Cause
 
 CANARY = "sk-CANARY-0123456789/abcdef"

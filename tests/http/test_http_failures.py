@@ -5,17 +5,27 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pool_openai.causes import CODES, PHRASES, STATUSES, Complaint, Verdict, classify, read_complaint
-from pool_openai.config import OpenAIConfig
-from pool_openai.failures import Failures
-from pool_openai.keys import Key
-from pool_openai.waits import read_exhaustion, read_retry_after
-from pyreqwest import exceptions
 
+from pool_core.http.causes import CODES, PHRASES, STATUSES, Complaint, Verdict, classify, read_complaint
+from pool_core.http.config import HttpConfig
+from pool_core.http.failures import Failures
+from pool_core.http.keys import Key
+from pool_core.http.waits import read_exhaustion, read_retry_after
 from pool_core.interfaces.values import Cause
 
+exceptions = pytest.importorskip("pyreqwest.exceptions", reason="the client is what the plugins depend on")
+
+
+class ServerConfig(HttpConfig):
+    """A server as a plugin would describe it."""
+
+    @property
+    def url(self):
+        return f"{self.base_url}/ask"
+
+
 CANARY = "sk-CANARY-0123456789/abcdef"
-CONFIG = OpenAIConfig(model="m", base_url="http://host:8000/v1", api_key="env:MINE")
+CONFIG = ServerConfig(model="m", base_url="http://host:8000/v1", api_key="env:MINE")
 FAILURES = Failures(CONFIG, Key(CANARY))
 NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT
 
@@ -86,7 +96,7 @@ def test_a_code_or_type_knows_better_than_the_status(status, code, cause):
 def test_every_row_of_the_tables_is_tested():
     assert STATUSES.keys() <= STATUS_CAUSES.keys()
     assert CODES.keys() == {code for code, _ in EACH_CODE}
-    assert len(PHRASES) == 4
+    assert len(PHRASES) == 6
 
 
 @pytest.mark.parametrize(
@@ -107,6 +117,8 @@ def test_every_row_of_the_tables_is_tested():
         ),
         (422, Complaint("`inputs` tokens + `max_new_tokens` must be <= 9. Given: 8 `inputs`"), Cause.CONTEXT_LENGTH),
         (400, Complaint("Your credit balance is too low"), Cause.QUOTA_EXHAUSTED),
+        (400, Complaint("prompt is too long: 9 tokens > 8 maximum"), Cause.CONTEXT_LENGTH),
+        (400, Complaint("input length and `max_tokens` exceed context limit: 9 + 1 > 8"), Cause.CONTEXT_LENGTH),
         (500, Complaint("maximum context length"), Cause.SERVER),
         (400, Complaint(code="content_filter", type="invalid_request_error"), Cause.CONTENT_FILTER),
         (404, Complaint(code="model_not_found"), Cause.BAD_REQUEST),
@@ -263,6 +275,11 @@ def test_without_a_date_the_wall_clock_counts():
     assert read_retry_after({"retry-after": "Fri, 01 Jan 2100 00:00:00 GMT"}) > 1e9
 
 
+def test_a_message_names_the_request_for_the_provider_to_find_it():
+    assert write(500, **{"x-request-id": "r\n1"}).message == "500 Internal Server Error [request r\\n1]"
+    assert write(500, **{"request-id": "req_1"}).message == "500 Internal Server Error [request req_1]"
+
+
 SENT_BODY = b'{"model":"m","messages":[],"response_format":{}}'
 
 
@@ -325,7 +342,7 @@ def test_a_hint_says_what_to_do(status, body, hint):
 
 
 def test_without_a_key_the_hint_says_how_to_give_one():
-    failures = Failures(OpenAIConfig(model="m", base_url=CONFIG.base_url))
+    failures = Failures(ServerConfig(model="m", base_url=CONFIG.base_url))
     assert write(401, failures=failures).hint == "no key was sent; set api_key to env:NAME or file:PATH"
 
 
@@ -360,7 +377,7 @@ def test_a_key_in_a_body_or_code_is_masked():
     body = b'{"error":{"message":"m","code":"' + CANARY.encode() + b'"}}'
     assert write(500, body).message == "500 Internal Server Error: m (***)"
     assert FAILURES.of_unreadable_body(f"<p>{CANARY}".encode()).message == "not JSON: <p>***"
-    assert FAILURES.of_missing_choices(CANARY.encode()).message == "the reply has no choices: ***"
+    assert FAILURES.of_missing_answer("choices", CANARY.encode()).message == "the reply has no choices: ***"
 
 
 def translate(kind, *steps):
@@ -459,7 +476,7 @@ def test_an_exception_has_a_cause_and_names_the_server(kind, steps, cause, messa
     [("http://h/v1", "h:80"), ("https://h/v1", "h:443"), ("http://[::1]:9/v1", "[::1]:9")],
 )
 def test_the_server_is_named_with_its_port(url, server):
-    failures = Failures(OpenAIConfig(model="m", base_url=url))
+    failures = Failures(ServerConfig(model="m", base_url=url))
     assert failures.of_exception(exceptions.ReadError("gone", {"causes": None}), 1).message.startswith(
         f"the connection to {server} "
     )

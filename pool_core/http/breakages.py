@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyreqwest import exceptions
-
 from pool_core.interfaces.values import Cause
 
 __all__ = ["BREAKAGES", "Breakage", "find_breakage"]
@@ -24,7 +22,8 @@ class Breakage:
     cause: Cause
     text: str
     hint: str = ""
-    kinds: tuple[type[Exception], ...] = (exceptions.PyreqwestError,)
+    #: The name of pyreqwest's exception, or of one that it derives from: this table is read without the client.
+    kind: str = "PyreqwestError"
     #: What the messages of the exception must hold, one of them each.
     steps: tuple[str, ...] = ()
     maybe_billed: bool = False
@@ -32,7 +31,7 @@ class Breakage:
 
 
 _BROKE = "the connection to {server} broke: {reason}"
-_TIMEOUT = exceptions.RequestTimeoutError
+_TIMEOUT = "RequestTimeoutError"
 
 #: The first that fits decides.
 BREAKAGES = (
@@ -49,7 +48,7 @@ BREAKAGES = (
         Cause.TIMEOUT,
         "cannot reach {server}: no connection within {connect_timeout:g} s",
         _CHECK_SERVER,
-        kinds=(_TIMEOUT,),
+        kind=_TIMEOUT,
         steps=(_CONNECTING,),
     ),
     Breakage(
@@ -57,7 +56,7 @@ BREAKAGES = (
         Cause.TIMEOUT,
         "no whole answer from {server} within {timeout:g} s",
         "raise the timeout or lower max_tokens",
-        kinds=(_TIMEOUT,),
+        kind=_TIMEOUT,
         maybe_billed=True,
     ),
     Breakage(
@@ -86,7 +85,7 @@ BREAKAGES = (
         Cause.BAD_REPLY,
         "{server} sent what is no valid HTTP reply: {reason}",
         _CHECK_SERVER,
-        kinds=(exceptions.DecodeError,),
+        kind="DecodeError",
         maybe_billed=True,
     ),
     Breakage("the connection breaks before the reply, or within its headers", Cause.TRANSPORT, _BROKE),
@@ -95,8 +94,9 @@ BREAKAGES = (
 
 def find_breakage(error: Exception, steps: Sequence[str]) -> Breakage:
     """The row of `BREAKAGES` for an exception and its messages, from the outermost to the reason."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
     return next(
         row
         for row in BREAKAGES
-        if isinstance(error, row.kinds) and all(any(wanted in step for step in steps) for wanted in row.steps)
+        if row.kind in kinds and all(any(wanted in step for step in steps) for wanted in row.steps)
     )

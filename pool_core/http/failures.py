@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -12,11 +12,12 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from pool_core.errors import BackendError
+from pool_core.http.breakages import find_breakage
+from pool_core.http.causes import Complaint, Verdict, classify, read_complaint
+from pool_core.http.config import HttpConfig
+from pool_core.http.keys import Key
+from pool_core.http.waits import read_exhaustion, read_retry_after
 from pool_core.interfaces.values import Cause
-from pool_openai.causes import Complaint, Verdict, classify, read_complaint
-from pool_openai.config import OpenAIConfig
-from pool_openai.keys import Key
-from pool_openai.waits import read_exhaustion, read_retry_after
 
 if TYPE_CHECKING:
     from pyreqwest.exceptions import PyreqwestError
@@ -32,8 +33,10 @@ _LONGEST_CODE = 64
 class Failures:
     """Writes the errors of one backend: what, where, and what to do; never a key, never a header."""
 
-    config: OpenAIConfig
+    config: HttpConfig
     key: Key | None = None
+    #: Reads how long a limit of which nothing is left takes to take requests again, see `waits.read_exhaustion`.
+    read_exhaustion: Callable[[Mapping[str, str]], float | None] = read_exhaustion
 
     def of_status(self, status: int, headers: Mapping[str, str], body: bytes, sent: bytes) -> BackendError:
         """The error of a reply with a status other than 2xx.
@@ -53,9 +56,11 @@ class Failures:
         phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
         said = self._write_complaint(complaint, body)
         text = f"{status} {phrase}".strip() + (f": {said}" if said else "")
+        if identifier := headers.get("request-id") or headers.get("x-request-id"):
+            text += f" [request {self.clean(identifier, _LONGEST_CODE)}]"  # providers ask for it
         wait = read_retry_after(headers)
         if wait is None and verdict.cause is Cause.RATE_LIMIT:
-            wait = read_exhaustion(headers)
+            wait = self.read_exhaustion(headers)
         return self._write(verdict, text, self._advise(verdict), retry_after=wait)
 
     def of_inner_error(self, complaint: Complaint, body: bytes) -> BackendError:
@@ -67,17 +72,17 @@ class Failures:
     def of_unreadable_body(self, body: bytes) -> BackendError:
         """The error of a reply that is no JSON object."""
         text = f"not JSON: {self._write_excerpt(body)}" if body else "not JSON: the reply is empty"
-        hint = "check base_url; most servers want it to end in /v1"
+        hint = self.config.address_hint
         return self._write(Verdict(Cause.BAD_REPLY), text, hint, maybe_billed=True)
 
-    def of_missing_choices(self, body: bytes) -> BackendError:
-        """The error of a reply without an answer in it."""
-        text = f"the reply has no choices: {self._write_excerpt(body)}"
+    def of_missing_answer(self, part: str, body: bytes) -> BackendError:
+        """The error of a reply without an answer in it: there is no ``part``."""
+        text = f"the reply has no {part}: {self._write_excerpt(body)}"
         return self._write(Verdict(Cause.BAD_REPLY), text, maybe_billed=True)
 
-    def of_large_body(self) -> BackendError:
-        """The error of a reply above the limit. Asking again would be paid again, for the same."""
-        text = f"the reply has more than {self.config.max_answer_bytes} bytes"
+    def of_large_body(self, limit: int) -> BackendError:
+        """The error of a reply above ``limit`` bytes. Asking again would be paid again, for the same."""
+        text = f"the reply has more than {limit} bytes"
         hint = "lower max_tokens, or raise max_answer_bytes"
         return self._write(Verdict(Cause.BAD_REQUEST), text, hint, maybe_billed=True)
 
@@ -89,8 +94,6 @@ class Failures:
 
     def of_exception(self, error: PyreqwestError, timeout: float) -> BackendError:
         """The error of a call that brought no whole reply. ``timeout`` is the call's own, in seconds."""
-        from pool_openai.breakages import find_breakage  # noqa: PLC0415 - it needs the client, which a check does not
-
         steps = read_steps(error)
         row = find_breakage(error, steps)
         reason = self.clean(re.sub(r" \(os error \d+\)$", "", steps[-1]), _LONGEST_MESSAGE)
@@ -167,7 +170,9 @@ class Failures:
                 return "shorten the prompt or lower max_tokens"
             case Cause.BAD_REQUEST if verdict.option:
                 name = self.clean(verdict.option, _LONGEST_CODE)
-                return f"{name} is sent with every row, and this server does not take it as it is"
+                more = self.config.option_hints.get(verdict.option, "")
+                said = f"{name} is sent with every row, and this server does not take it as it is"
+                return f"{said}; {more}" if more else said
             case Cause.BAD_REQUEST if verdict.stops_member:
                 return "check base_url and model"
             case _:
