@@ -1,25 +1,18 @@
 """The systems that meet the faults, and the virtual environment of each.
 
 Every peer has an environment of its own, in a cache outside the repository; nothing of a peer is ever installed
-beside this project. Only wheels are taken, so that nothing of a peer runs before it is driven. LiteLLM 1.82.7 and
-1.82.8 were published by an attacker (PYSEC-2026-2) and earlier ones have known holes: none below 1.83.7 is admitted,
-not even as another peer's dependency.
+beside this project.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
-import venv
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["SYSTEMS", "NotMeasuredError", "System", "make_environment"]
+from environments import NotInstalledError, install
 
-#: The longest time that an installation may take, in seconds.
-INSTALL_LIMIT = 1200
-CONSTRAINTS = "litellm>=1.83.7\n"
+__all__ = ["SYSTEMS", "NotMeasuredError", "System", "make_environment"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +62,7 @@ def make_environment(system: System, cache: Path) -> Path:
     """
     if not system.requirements:
         return Path(sys.executable)
-    folder, wanted = cache / "environments" / system.name, "\n".join(system.requirements)
-    python, done = folder / "bin" / "python", folder / "installed.txt"
-    if done.exists() and done.read_text(encoding="utf-8") == wanted:
-        return python
-    shutil.rmtree(folder, ignore_errors=True)
-    venv.create(folder, with_pip=True)
-    constraints = folder / "constraints.txt"
-    constraints.write_text(CONSTRAINTS, encoding="utf-8")
-    # the pip that comes with Python may need minutes to choose among versions
-    for requirements in (("--upgrade", "pip"), system.requirements):
-        command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]
-        command += ["--constraint", constraints, *requirements]
-        try:
-            subprocess.run(command, check=True, timeout=INSTALL_LIMIT, capture_output=True, text=True)
-        except subprocess.CalledProcessError as error:
-            last = (error.stderr.strip().splitlines() or ["pip failed"])[-1]
-            raise NotMeasuredError(f"not installed: {last}") from None
-        except subprocess.TimeoutExpired:
-            raise NotMeasuredError(f"not installed: pip took more than {INSTALL_LIMIT} s") from None
-    done.write_text(wanted, encoding="utf-8")
-    return python
+    try:
+        return install(cache / "environments" / system.name, system.requirements)
+    except NotInstalledError as error:
+        raise NotMeasuredError(str(error)) from None
