@@ -125,7 +125,7 @@ class Writer:
                     answers.append(seal("answers", (key, *answer)))
                     next_answer += 1
                 if cell is not None:
-                    cells.append(seal("cells", cell._replace(answer=key)))
+                    cells.append(seal("cells", (*cell[:3], key, *cell[4:])))
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.executemany(INSERTS["answers"], answers)

@@ -17,11 +17,12 @@ from pool_openai.causes import FINISH_REASONS
 from pool_openai.config import OpenAIConfig
 from pool_openai.failures import Failures, read_steps
 from pool_openai.keys import read_key
-from pool_openai.waits import WAIT_HEADERS, read_exhaustion
+from pool_openai.waits import REMAINDER_HEADERS, WAIT_HEADERS, read_exhaustion
 from pool_openai.wire import decode_reply, encode_request
 
 if TYPE_CHECKING:  # the client is imported when a backend opens: checking a recipe needs none
     from pyreqwest.client import Client
+    from pyreqwest.request import RequestBuilder
     from pyreqwest.response import Response
 
 __all__ = ["OpenAI"]
@@ -47,6 +48,8 @@ class OpenAI(Backend[OpenAIConfig]):
         super().__init__(config)
         self._failures = Failures(config)
         self._client: Client | None = None
+        self._url = config.url
+        self._identity = _describe_identity(config)
         #: The kinds of oddities that were logged.
         self._noted: set[str] = set()
 
@@ -66,12 +69,11 @@ class OpenAI(Backend[OpenAIConfig]):
 
     @property
     def endpoint(self) -> str:
-        return f"POST {self.config.url}"
+        return f"POST {self._url}"
 
     @property
     def identity(self) -> str:
-        headers = _collect_headers(self.config)
-        return f"{self.endpoint} {json.dumps(headers, sort_keys=True)}" if headers else self.endpoint
+        return self._identity
 
     @property
     def quota(self) -> str:
@@ -100,23 +102,21 @@ class OpenAI(Backend[OpenAIConfig]):
     async def generate(self, request: Request) -> Answer:
         if self._client is None:
             raise BackendError(Cause.PLUGIN, "the backend is not open", where=self.endpoint, hint="call open() first")
-        import asyncio  # noqa: PLC0415 - like the client: checking a recipe needs neither
-
-        from pyreqwest.exceptions import PyreqwestError  # noqa: PLC0415
+        from pyreqwest.exceptions import PyreqwestError  # noqa: PLC0415 - like the client: checking a recipe needs none
 
         # held for the whole call: its key is the one to mask, whatever open() or aclose() do meanwhile
         failures, limit = self._failures, self.config.max_answer_bytes
-        call = self._client.post(self.config.url).body_bytes(request.body).timeout(timedelta(seconds=request.timeout))
+        call = self._client.post(self._url).body_bytes(request.body).timeout(timedelta(seconds=request.timeout))
         if failures.key is not None:
             name = self.config.key_header
             prefix = "Bearer " if name == "authorization" else ""
             call = call.header(name, prefix + failures.key.reveal(), is_sensitive=True)
-        if self.config.first_byte_timeout is not None:
-            call = call.streamed_read_buffer_limit(0)  # else the reply would only begin with the end of a short body
         try:
-            async with asyncio.timeout(self.config.first_byte_timeout) as begun, call.build_streamed() as response:
-                begun.reschedule(None)
-                body = bytes(await response.body_reader.read(limit + 1) or b"")
+            if self.config.first_byte_timeout is None:
+                async with call.build_streamed() as response:
+                    body = bytes(await response.body_reader.read(limit + 1) or b"")
+            else:
+                response, body = await _read_early(call, self.config.first_byte_timeout, limit + 1)
         except PyreqwestError as error:
             raise failures.of_exception(error, request.timeout) from None
         except TimeoutError:
@@ -127,9 +127,10 @@ class OpenAI(Backend[OpenAIConfig]):
             raise failures.of_large_body()
         answer = decode_reply(body, self.config.api, failures)
         self._note_oddities(answer)
-        seconds = read_exhaustion(_read_headers(response))
-        if seconds is not None and self.pause is not None:
-            self.pause(seconds)  # nothing is left of the limit: the next request would only be refused
+        if self.pause is not None and any(name in response.headers for name in REMAINDER_HEADERS):
+            seconds = read_exhaustion(_read_headers(response))
+            if seconds is not None:
+                self.pause(seconds)  # nothing is left of the limit: the next request would only be refused
         return answer
 
     def _note_oddities(self, answer: Answer) -> None:
@@ -147,6 +148,16 @@ class OpenAI(Backend[OpenAIConfig]):
         client, self._client, self._failures = self._client, None, Failures(self.config)
         if client is not None:
             await client.close()
+
+
+async def _read_early(call: RequestBuilder, seconds: float, most: int) -> tuple[Response, bytes]:
+    """Send ``call`` and read ``most`` bytes of the reply. Raises `TimeoutError` where it begins after ``seconds``."""
+    import asyncio  # noqa: PLC0415 - like the client: checking a recipe needs none
+
+    call = call.streamed_read_buffer_limit(0)  # else the reply would only begin with the end of a short body
+    async with asyncio.timeout(seconds) as begun, call.build_streamed() as response:
+        begun.reschedule(None)
+        return response, bytes(await response.body_reader.read(most) or b"")
 
 
 def _make_client(config: OpenAIConfig) -> Client:
@@ -172,6 +183,11 @@ def _collect_headers(config: OpenAIConfig) -> dict[str, str]:
     """The headers that the recipe sets; no secret is among them."""
     organization = {} if config.organization is None else {"OpenAI-Organization": config.organization}
     return config.headers | organization
+
+
+def _describe_identity(config: OpenAIConfig) -> str:
+    endpoint, headers = f"POST {config.url}", _collect_headers(config)
+    return f"{endpoint} {json.dumps(headers, sort_keys=True)}" if headers else endpoint
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,11 +9,14 @@ from collections.abc import Callable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-__all__ = ["WAIT_HEADERS", "read_exhaustion", "read_retry_after"]
+__all__ = ["REMAINDER_HEADERS", "WAIT_HEADERS", "read_exhaustion", "read_retry_after"]
 
 #: What a limit can be counted in. ``x-ratelimit-remaining-requests: 0`` says that nothing is left of it, and
 #: ``x-ratelimit-reset-requests: 6m0s`` when there is some again.
 COUNTED = ("requests", "tokens")
+
+#: The headers without which `read_exhaustion` says nothing.
+REMAINDER_HEADERS = tuple(f"x-ratelimit-remaining-{counted}" for counted in COUNTED)
 
 #: The headers that are read here.
 WAIT_HEADERS = (

@@ -42,12 +42,14 @@ def encode_request(config: OpenAIConfig, prompt: Prompt, sampling: Mapping[str, 
                 "the prompt is messages, and api: completions takes one text", "set prompt_format, or set api: chat"
             )
         body["prompt"] = prompt.text
-    _add(body, {name: value for name, value in sampling.items() if name != "extra"}, "sampling")
-    _add(body, sampling.get("extra") or {}, "extra of sampling")
+    if sampling:
+        _add(body, {name: value for name, value in sampling.items() if name != "extra"}, "sampling")
+        _add(body, sampling.get("extra") or {}, "extra of sampling")
     if prompt.schema is not None and config.api == "chat":
         schema = {"name": "output", "schema": prompt.schema, "strict": _is_strict(prompt.schema)}
         _add(body, {"response_format": {"type": "json_schema", "json_schema": schema}}, "the task's schema")
-    _add(body, config.extra, "extra")
+    if config.extra:
+        _add(body, config.extra, "extra")
     try:
         return _ENCODER.encode(body)
     except UnicodeEncodeError:
@@ -166,7 +168,7 @@ def decode_reply(body: bytes, api: Literal["chat", "completions"], failures: Fai
 
 def _pick_choice(choices: list[_Choice]) -> _Choice:
     """The one choice that was asked for: of several, the first of the lowest index."""
-    return min(choices, key=lambda choice: choice.index or 0)
+    return choices[0] if len(choices) == 1 else min(choices, key=lambda choice: choice.index or 0)
 
 
 def _read_usage(usage: dict[str, Any] | None) -> Usage | None:
