@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from pool_core.data.layouts import Layout, arrange, list_names
 from pool_core.data.records import read_generations, read_run_info
+from pool_core.engine.loop import run_in_loop
 from pool_core.engine.run import Engine
 from pool_core.errors import PluginError, UsageError
 from pool_core.interfaces.values import Row
@@ -183,7 +184,7 @@ class _Job:
         def work() -> None:
             with suppress(InvalidStateError):  # it was given up
                 try:
-                    ended.set_result(asyncio.run(run_plan(*self._arguments, watch=self._watch, give_up=give_up)))
+                    ended.set_result(run_in_loop(run_plan(*self._arguments, watch=self._watch, give_up=give_up)))
                 except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
                     ended.set_exception(error)
 

@@ -61,9 +61,8 @@ def run(
     block: BlockOption = None,
 ) -> None:
     """Run a recipe. The same command again goes on where the run stopped and asks nothing twice."""
-    import asyncio
-
     from pool_core.cli.plan import print_plan
+    from pool_core.engine.loop import run_in_loop
     from pool_core.job import choose_run_dir, run_plan
     from pool_core.report.findings import print_findings
     from pool_core.report.tables import print_summary
@@ -89,7 +88,7 @@ def run(
     give_up = partial(_give_up, writers)
     job = run_plan(plan, registry, run_dir or choose_run_dir(recipe), watch=watch, give_up=give_up)
     with redirect_stdout(sys.stderr):  # for what plugins print: the output is ours
-        summary = asyncio.run(job)
+        summary = run_in_loop(job)
     if json:
         print_json(summary.to_dict())
     elif not quiet:

@@ -69,8 +69,13 @@ def read_generations(store: Store, info: RunInfo, *, raw: bool = False) -> Itera
 def _walk_rows(
     store: Store, rows: Iterator[StoredRow], members: Sequence[MemberInfo], describe: _Describer
 ) -> Iterator[tuple[StoredRow, list[Generation]]]:
+    groups = store.iterate_cells()
+    group = next(groups, None)
     for row in rows:
-        cells = {cell.key: cell for cell in store.read_cells(row.key)}
+        cells: dict[int, CellRecord] = {}
+        if group is not None and group[0] == row.key:
+            cells = {cell.key: cell for cell in group[1]}
+            group = next(groups, None)
         generations = []
         for place, member in enumerate(members):
             count = row.assigned[place]

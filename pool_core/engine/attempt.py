@@ -7,12 +7,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pool_core.engine.deadline import Deadline
 from pool_core.errors import BackendError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.values import Answer, Cause, Request
 from pool_core.watchdog import describe_error
 
-__all__ = ["Second", "is_cancelled", "refresh", "send", "send_hedged"]
+__all__ = ["GRACE_SECONDS", "Second", "is_cancelled", "refresh", "send", "send_hedged"]
 
 
 #: Seconds beyond the threshold: a call that takes as long as its like is not slow.
@@ -21,17 +22,18 @@ MOMENT = 0.001
 GRACE_SECONDS = 0.25
 
 
-async def send(backend: Backend[Any], name: str, request: Request) -> Answer:
+async def send(backend: Backend[Any], name: str, request: Request, deadline: Deadline) -> Answer:
     """Send ``request`` once, within its timeout.
 
     Args:
         name: what messages call the backend.
+        deadline: that of all requests with this timeout, and `GRACE_SECONDS` more.
 
     Raises:
         BackendError: no answer; whatever the backend raised has become one that can be acted on.
     """
     try:
-        async with asyncio.timeout(request.timeout + GRACE_SECONDS):
+        with deadline.watch():
             answer = await backend.generate(request)
     except BackendError as error:
         _check_error(error, name)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, TypeVar
 
-from pool_core.engine.attempt import Second, refresh, send, send_hedged
+from pool_core.engine.attempt import GRACE_SECONDS, Second, refresh, send, send_hedged
 from pool_core.engine.breaker import Breaker
 from pool_core.engine.budget import Reservation
+from pool_core.engine.deadline import Deadline
 from pool_core.engine.health import Health
 from pool_core.engine.hedge import HedgePlan
 from pool_core.engine.quota import End, Place, Quota
@@ -62,6 +63,7 @@ class Caller:
         self._spending = spending
         self._random = random
         self._limits = work.member.limits
+        self._deadline = Deadline(self._limits.timeout + GRACE_SECONDS)
         self._breaker = Breaker(random)
         self._health = Health(self._limits)
         self._hedging = HedgePlan(work.member.hedge) if work.member.hedge else None
@@ -98,7 +100,7 @@ class Caller:
             probe = not self._breaker.closed and await self._wait(self._breaker.wait())
             if self._spending.limited and (reservation := await self._wait(self._spending.reserve(body))) is None:
                 return Step(Next.LEAVE)
-            tokens = self._spending.guess_tokens(body)
+            tokens = self._guess_tokens(body)
             place = self._quota.try_acquire(self._work.member.index, tokens)
             if place is None:
                 place = await self._wait(self._quota.acquire(self._work.member.index, tokens))
@@ -111,6 +113,10 @@ class Caller:
             self._breaker.note_neutral(probe=probe)
             return Step(Next.AGAIN)
         return await self._call(cell, place, reservation, probe=probe)
+
+    def _guess_tokens(self, body: bytes) -> int:
+        """What the quota is told that a call needs; 0 where it does not count tokens."""
+        return self._spending.guess_tokens(body) if self._quota.counts_tokens else 0
 
     async def _wait(self, wait: Coroutine[Any, Any, T]) -> T:
         """Wait for ``wait``, which `stop` ends. Raises `_StoppedError`."""
@@ -134,7 +140,7 @@ class Caller:
         call = _Call(place, reservation)
         error: BackendError | None = None
         try:
-            answer = await self._send(cell, call)
+            answer = await (self._send_once(cell, call) if self._hedging is None else self._send(cell, call))
         except BackendError as raised:
             error = raised
             step = self._judge_failure(cell, error, loop.time(), probe=probe)
@@ -180,7 +186,7 @@ class Caller:
             return None
         call: _Call | None = None
         try:
-            index, tokens = self._work.member.index, self._spending.guess_tokens(body)
+            index, tokens = self._work.member.index, self._guess_tokens(body)
             call = _Call(await self._wait(self._quota.acquire(index, tokens)), reservation)
             if self._spending.overdrawn or not self._breaker.closed or not again.needed:
                 self._spending.release(reservation)
@@ -206,7 +212,7 @@ class Caller:
         cell.attempts += 1
         maybe_billed = True
         try:
-            answer = await send(self._backend, self._work.member.backend.name, cell.request)
+            answer = await send(self._backend, self._work.member.backend.name, cell.request, self._deadline)
             call.end, call.usage, maybe_billed = End.ANSWERED, read_usage(answer), False
         except BackendError as error:
             call.end, maybe_billed = _ENDS.get(error.cause, End.FAILED), error.maybe_billed

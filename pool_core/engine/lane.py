@@ -10,6 +10,7 @@ from pool_core.engine.inbox import Inbox
 from pool_core.engine.quota import Quota
 from pool_core.engine.retry import FALLS_BACK, RetryBudget
 from pool_core.engine.step import Next, Step
+from pool_core.engine.turn import Turn
 from pool_core.engine.waiting import WaitingRoom
 from pool_core.engine.work import Cell, WorkList
 from pool_core.interfaces.values import Outcome
@@ -18,6 +19,8 @@ __all__ = ["MOST_UNWRITTEN", "Lane"]
 
 #: Unwritten outcomes at which a lane waits for the disk.
 MOST_UNWRITTEN = 4096
+#: Cells that a lane finishes in one turn of the event loop before it lets others have theirs.
+MOST_IN_A_TURN = 32
 #: Cells that may wait between their attempts; more where the quota has many places.
 LEAST_WAITING = 64
 
@@ -45,6 +48,7 @@ class Lane:
         self._busy = 0
         self._idle: deque[asyncio.Future[None]] = deque()
         self._reading = asyncio.Lock()
+        self._turn = Turn(MOST_IN_A_TURN)
         self._stopping = False
         #: Every further call would fail: what is left goes to the fallback.
         self._faulted = False
@@ -99,10 +103,10 @@ class Lane:
             self._group.create_task(self._run_worker())
 
     async def _run_worker(self) -> None:
-        while (cell := await self._take()) is not None:
+        while (cell := self._pick() or await self._take()) is not None:
             self._busy += 1
             try:
-                await self._process(cell)
+                ended = await self._process(cell)
             finally:
                 self._busy -= 1
                 if not self._busy and self._waiting.empty:
@@ -110,20 +114,24 @@ class Lane:
             if self._work.unwritten > MOST_UNWRITTEN:
                 self._room.clear()  # more is unwritten than a group holds, so a commit will set it again
                 await self._room.wait()
-            else:
+            elif not ended or self._turn.is_over():
                 await asyncio.sleep(0)  # cells that never wait must not hold up the other lanes
+
+    def _pick(self) -> Cell | None:
+        """The next cell if one is here."""
+        if self._stopping:
+            return None
+        cell = self._take_known()
+        return self._work.take() if cell is None and not self._waiting.full else cell
 
     async def _take(self) -> Cell | None:
         """The next cell: one that was tried before, one that was handed over, a new one. None at the end."""
         while not self._stopping:
-            if (cell := self._take_known()) is not None:
+            if (cell := self._pick()) is not None:
                 return cell
-            if not self._waiting.full:
-                if (cell := self._work.take()) is not None:
-                    return cell
-                if not self._work.ended:
-                    await self._read_page()
-                    continue
+            if not self._waiting.full and not self._work.ended:
+                await self._read_page()
+                continue
             if (cell := self._waiting.take_probed()) is not None:
                 return cell
             if not self._busy and self._waiting.empty and not self.inbox.expects:
@@ -154,7 +162,8 @@ class Lane:
                 if not everybody:
                     return
 
-    async def _process(self, cell: Cell) -> None:
+    async def _process(self, cell: Cell) -> bool:
+        """Ask for ``cell``, and put it where it goes then. Returns whether an answer has ended it."""
         step = Step(Next.LEAVE) if self._faulted else await self._caller.ask(cell)
         if step.stop:
             self.stop_member(step.stop)
@@ -170,6 +179,7 @@ class Lane:
             self._waiting.put_probed(cell)
         elif step.next is Next.AGAIN:
             self._waiting.put(cell)
+        return step.next is Next.END
 
     async def _give_up(self, cell: Cell, step: Step) -> None:
         """Let the fallback take ``cell`` over, or record its failure; one that has not failed stays unfinished."""

@@ -35,6 +35,8 @@ class Quota:
         #: Most requests in flight, as things stand.
         self.limit = limit.current if isinstance(limit, AdaptiveLimit) else limit
         self._rate = rate
+        #: Whether it matters how many tokens a call is thought to need.
+        self.counts_tokens = rate is not None and rate.counts_tokens
         self.in_flight = 0
         #: Most requests that were ever in flight.
         self.peak = 0
@@ -46,6 +48,8 @@ class Quota:
         #: Set while one that waits may be admitted at a certain time.
         self._timer: asyncio.TimerHandle | None = None
         self._on_growth: list[Callable[[], None]] = []
+        #: The loop that runs; to ask for it costs a system call.
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def on_growth(self, call: Callable[[], None]) -> None:
         """Have ``call`` called whenever `limit` has grown."""
@@ -55,7 +59,7 @@ class Quota:
         """A place, if one is free and nobody waits for it."""
         if self.in_flight >= self.limit or self._waiting:
             return None
-        now = asyncio.get_running_loop().time()
+        now = self._get_time()
         if self._compute_wait(now, tokens) > NO_WAIT:
             return None
         return self._take(member, tokens, now)
@@ -83,7 +87,7 @@ class Quota:
         if self._rate is not None:
             refused = end is End.LIMITED or end is End.OVERLOADED
             used = 0.0 if refused else count_tokens(usage)
-            self._rate.note_end(asyncio.get_running_loop().time(), place.tokens, used)
+            self._rate.note_end(self._get_time(), place.tokens, used)
         grown = self._adaptive is not None and self._adapt(self._adaptive, place, end, usage)
         if self._waiting:
             self._admit()
@@ -93,7 +97,12 @@ class Quota:
 
     def pause(self, seconds: float) -> None:
         """Admit nothing for ``seconds`` from now. A longer pause that runs already stays."""
-        self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + seconds)
+        self._paused_until = max(self._paused_until, self._get_time() + seconds)
+
+    def _get_time(self) -> float:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop.time()
 
     def _compute_wait(self, now: float, tokens: float) -> float:
         """Seconds until the pause and the rate let a call of ``tokens`` pass."""
@@ -113,13 +122,13 @@ class Quota:
 
     def _adapt(self, adaptive: AdaptiveLimit, place: Place, end: End, usage: Usage | None) -> bool:
         """Let the limit learn from a call. Returns whether it has grown."""
-        adaptive.note_end(asyncio.get_running_loop().time(), place, end, usage)
+        adaptive.note_end(self._get_time(), place, end, usage)
         before, self.limit = self.limit, adaptive.current
         return self.limit > before
 
     def _admit(self) -> None:
         """Give the free places to those who wait, one to each member in turn."""
-        now = asyncio.get_running_loop().time()
+        now = self._get_time()
         while self._waiting and self.in_flight < self.limit:
             member, queue = next(iter(self._waiting.items()))
             future, tokens = next(iter(queue.items()))

@@ -42,6 +42,11 @@ class Rate:
         self._ended: deque[list[float]] = deque()
         self._ended_total = 0.0
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether the tokens of requests are limited."""
+        return self._tpm is not None
+
     def compute_wait(self, now: float, tokens: float) -> float:
         """Seconds until a request of about ``tokens`` may leave: 0 at once, inf not before another one has ended."""
         wait = max(0.0, self._due - self._ahead - now)

@@ -132,7 +132,7 @@ class Engine:
             """Called from the writer's thread."""
             if writer.failed:
                 loop.call_soon_threadsafe(task.cancel)  # what is asked now could not be kept
-            elif writer.pending <= MOST_UNWRITTEN:
+            elif not room.is_set() and writer.pending <= MOST_UNWRITTEN:
                 loop.call_soon_threadsafe(room.set)
 
         timer: asyncio.TimerHandle | None = None

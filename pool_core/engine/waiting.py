@@ -82,6 +82,8 @@ class WaitingRoom:
 
     def release_parked(self) -> None:
         """Have as many cells ready as the retry budget allows now."""
+        if not self._parked:
+            return
         now = asyncio.get_running_loop().time()
         while self._parked and self._retries.take(now):
             was_full = self.full

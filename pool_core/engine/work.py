@@ -34,6 +34,8 @@ MANY_CELLS = 10_000
 #: A count of tokens stays below this: SQLite holds no larger whole number.
 MOST_TOKENS = 1 << 63
 
+_NOT_SAID = Usage()
+
 
 @dataclass(slots=True)
 class Cell:
@@ -197,7 +199,7 @@ class WorkList:
         Raises:
             PluginError: no call of the task can work. The cell is not finished.
         """
-        if await self._reuse_fallback(cell):
+        if cell.known is not None and await self._reuse_fallback(cell):
             return False
         finished, failure = await self._use_stored(cell, backend)
         if failure is not None:
@@ -352,6 +354,7 @@ class WorkList:
         for tell in self.on_end:
             tell(outcome.cause)
         if self._notify is not None:
+            outcome = replace(outcome, attempts=cell.attempts, seconds=seconds)
             self._notify("pool_cell_finished", CellFinished(cell.row_id, self.member.name, cell.sample, outcome))
 
     def _make_record(
@@ -365,7 +368,6 @@ class WorkList:
             except Exception as error:  # noqa: BLE001 - a broken task costs its cell, never the run
                 broken = f"the output fields cannot be stored: {type(error).__name__}: {error}"
                 outcome = Outcome("failed", Cause.SCHEMA, broken, answer=outcome.answer)
-        outcome = replace(outcome, attempts=cell.attempts, seconds=seconds)
         usage = read_usage(outcome.answer)
         record = CellRecord(
             cell.key,
@@ -399,14 +401,16 @@ def read_usage(answer: Answer | None) -> Usage:
     """The tokens of an answer. What is no count, as a hostile server may send, counts as not said."""
     usage = answer.usage if answer is not None else None
     if not isinstance(usage, Usage):
-        return Usage()
-    counts = (
-        count if isinstance(count, int) and 0 <= count < MOST_TOKENS else None
-        for count in (usage.input_tokens, usage.output_tokens)
-    )
-    return Usage(*counts)
+        return _NOT_SAID
+    asked, answered = _keep_count(usage.input_tokens), _keep_count(usage.output_tokens)
+    same = asked is usage.input_tokens and answered is usage.output_tokens
+    return usage if same else Usage(asked, answered)
+
+
+def _keep_count(count: Any) -> int | None:
+    return count if isinstance(count, int) and 0 <= count < MOST_TOKENS else None
 
 
 def _make_storable(text: str) -> str:
     """SQLite text is UTF-8: lone surrogates of a hostile reply become escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -44,6 +44,8 @@ class HttpBackend(Backend[HttpConfigT]):
         super().__init__(config)
         self._failures = self._make_failures()
         self._client: Client | None = None
+        self._endpoint = f"POST {config.url}"
+        self._identity = _describe_identity(self._endpoint, config)
         #: The kinds of oddities that were logged.
         self._noted: set[str] = set()
 
@@ -57,12 +59,11 @@ class HttpBackend(Backend[HttpConfigT]):
 
     @property
     def endpoint(self) -> str:
-        return f"POST {self.config.url}"
+        return self._endpoint
 
     @property
     def identity(self) -> str:
-        headers = self.config.collect_headers()
-        return f"{self.endpoint} {json.dumps(headers, sort_keys=True)}" if headers else self.endpoint
+        return self._identity
 
     @property
     def quota(self) -> str:
@@ -130,6 +131,11 @@ class HttpBackend(Backend[HttpConfigT]):
 
     def _make_failures(self) -> Failures:
         return Failures(self.config, read_exhaustion=self.read_wait)
+
+
+def _describe_identity(endpoint: str, config: HttpConfig) -> str:
+    headers = config.collect_headers()
+    return f"{endpoint} {json.dumps(headers, sort_keys=True)}" if headers else endpoint
 
 
 def note_schema(backend: HttpBackend[Any], answer: Answer, schema: Mapping[str, Any] | None) -> Answer:

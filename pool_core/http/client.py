@@ -16,6 +16,7 @@ from pool_core.interfaces.values import Cause
 
 if TYPE_CHECKING:  # the client is imported when a backend opens: checking a recipe needs none
     from pyreqwest.client import Client
+    from pyreqwest.request import RequestBuilder
     from pyreqwest.response import Response
 
 __all__ = ["HttpReply", "make_client", "send"]
@@ -81,9 +82,7 @@ async def send(
     Raises:
         BackendError: no reply, or one that is not of status 2xx.
     """
-    import asyncio  # noqa: PLC0415 - like the client: checking a recipe needs neither
-
-    from pyreqwest.exceptions import PyreqwestError  # noqa: PLC0415
+    from pyreqwest.exceptions import PyreqwestError  # noqa: PLC0415 - like the client: checking a recipe needs none
 
     config, limit = failures.config, most_bytes or failures.config.max_answer_bytes
     call = client.request(method, url or config.url).timeout(timedelta(seconds=seconds))
@@ -92,12 +91,12 @@ async def send(
     if failures.key is not None:
         prefix = "Bearer " if config.key_header == "authorization" else ""
         call = call.header(config.key_header, prefix + failures.key.reveal(), is_sensitive=True)
-    if config.first_byte_timeout is not None:
-        call = call.streamed_read_buffer_limit(0)  # else the reply would only begin with the end of a short body
     try:
-        async with asyncio.timeout(config.first_byte_timeout) as begun, call.build_streamed() as response:
-            begun.reschedule(None)
-            found = bytes(await response.body_reader.read(limit + 1) or b"")
+        if config.first_byte_timeout is None:
+            async with call.build_streamed() as response:
+                found = bytes(await response.body_reader.read(limit + 1) or b"")
+        else:
+            response, found = await _read_early(call, config.first_byte_timeout, limit + 1)
     except PyreqwestError as error:
         raise failures.of_exception(error, seconds) from None
     except TimeoutError:
@@ -108,6 +107,16 @@ async def send(
     if len(found) > limit:
         raise failures.of_large_body(limit)
     return HttpReply(found, wanted)
+
+
+async def _read_early(call: RequestBuilder, seconds: float, most: int) -> tuple[Response, bytes]:
+    """Send ``call`` and read ``most`` bytes of the reply. Raises `TimeoutError` where it begins after ``seconds``."""
+    import asyncio  # noqa: PLC0415 - like the client: checking a recipe needs none
+
+    call = call.streamed_read_buffer_limit(0)  # else the reply would only begin with the end of a short body
+    async with asyncio.timeout(seconds) as begun, call.build_streamed() as response:
+        begun.reschedule(None)
+        return response, bytes(await response.body_reader.read(most) or b"")
 
 
 def _is_loopback(host: str) -> bool:
@@ -134,7 +143,10 @@ def _read_certificates(config: HttpConfig) -> list[bytes]:
 def _read_headers(response: Response, names: Sequence[str]) -> dict[str, str]:
     """The headers that matter, by name. One that comes twice, or is no text, says nothing."""
     found: dict[str, str] = {}
+    present = response.headers
     for name in names:
+        if name not in present:
+            continue
         try:
             values = response.get_header_all(name)
         except ValueError:

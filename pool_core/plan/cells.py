@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Protocol, TypeVar
 
@@ -62,15 +63,19 @@ def make_prompt(member: PlannedMember, row: Row, watchdog: Watchdog | None = Non
 
 def render_guarded(member: PlannedMember, row: Row, watchdog: Watchdog | None = None) -> Prompt:
     """What the task of ``member`` asks for ``row``, before a prompt format has made it text; see `make_prompt`."""
-    return _guard(member, f"the task {member.task_name}", lambda: render_prompt(member, row), watchdog)
+    return _guard(member, f"the task {member.task_name}", partial(render_prompt, member, row), watchdog)
 
 
 def render_prompt(member: TaskMember, row: Row) -> Prompt:
     """What the task makes of ``row``. Raises `TemplateError` whatever the task did."""
-    label = f"the task {member.task_name}"
-    prompt = _call(label, lambda: member.task.render(member.adapter.adapt_row(row)))
+    try:
+        prompt = member.task.render(member.adapter.adapt_row(row))
+    except (TemplateError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise TemplateError(f"the task {member.task_name} broke: {describe_error(error)}") from error
     if not isinstance(prompt, Prompt):
-        raise TemplateError(f"{label} returned {type(prompt).__name__} instead of Prompt")
+        raise TemplateError(f"the task {member.task_name} returned {type(prompt).__name__} instead of Prompt")
     return prompt
 
 
@@ -86,7 +91,7 @@ def format_prompt(member: PlannedMember, prompt: Prompt, watchdog: Watchdog | No
     if prompt_format is None or prompt.text is not None:
         return prompt
     label = f"the prompt format of {member.name}"
-    text = _guard(member, label, lambda: _call(label, lambda: prompt_format.format(prompt.messages)), watchdog)
+    text = _guard(member, label, partial(_call, label, prompt_format.format, prompt.messages), watchdog)
     if not isinstance(text, str):
         raise TemplateError(f"{label} returned {type(text).__name__} instead of text")
     return Prompt(text=text, schema=prompt.schema)
@@ -101,10 +106,10 @@ def _guard(member: PlannedMember, label: str, call: Callable[[], T], watchdog: W
         raise TemplateError(f"{label} {error}") from None
 
 
-def _call(label: str, call: Callable[[], Any]) -> Any:
+def _call(label: str, call: Callable[..., Any], *arguments: Any) -> Any:
     """Call a plugin. Whatever it raises becomes a `TemplateError` that names it."""
     try:
-        return call()
+        return call(*arguments)
     except (TemplateError, KeyboardInterrupt):
         raise
     except BaseException as error:
@@ -126,10 +131,7 @@ def compute_key(identity: str, body: bytes, sample: int, ask: int = 0) -> bytes:
     """
     place = identity.encode("utf-8", "surrogatepass")
     number = b"%d+%d" % (sample, ask) if ask else b"%d" % sample
-    digest = blake2b(b"%b\0%d\0" % (number, len(place)), digest_size=16)
-    digest.update(place)
-    digest.update(body)
-    return digest.digest()
+    return blake2b(b"%b\0%d\0%b%b" % (number, len(place), place, body), digest_size=16).digest()
 
 
 def read_answer(member: PlannedMember, answer: Answer, row: Row, watchdog: Watchdog | None = None) -> Outcome:
@@ -144,7 +146,7 @@ def read_answer(member: PlannedMember, answer: Answer, row: Row, watchdog: Watch
     label, limits = f"the task {member.task_name}", member.limits
     try:
         return watchdog.run(
-            lambda: parse_answer(member, answer, row), label, seconds=limits.task_timeout, memory=limits.task_memory
+            partial(parse_answer, member, answer, row), label, seconds=limits.task_timeout, memory=limits.task_memory
         )
     except CallStoppedError as error:
         return _fail(answer, Cause.PARSE, f"{label} {error}, reading the answer")
@@ -152,16 +154,16 @@ def read_answer(member: PlannedMember, answer: Answer, row: Row, watchdog: Watch
 
 def parse_answer(member: TaskMember, answer: Answer, row: Row) -> Outcome:
     """What the task reads in an answer that is worth parsing, or why it reads nothing."""
-    label = f"the task {member.task_name}"
     try:
-        return _parse(member, label, answer, row)
+        return _parse(member, answer, row)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - a broken parser costs its cell, never the run
-        return _fail(answer, Cause.PARSE, f"{label} broke: {describe_error(error)}")
+        return _fail(answer, Cause.PARSE, f"the task {member.task_name} broke: {describe_error(error)}")
 
 
-def _parse(member: TaskMember, label: str, answer: Answer, row: Row) -> Outcome:
+def _parse(member: TaskMember, answer: Answer, row: Row) -> Outcome:
+    label = f"the task {member.task_name}"
     try:
         output = member.task.parse(answer, member.adapter.adapt_row(row))
         declared = member.task.output

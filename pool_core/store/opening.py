@@ -6,6 +6,7 @@ import os
 import re
 import sqlite3
 from contextlib import ExitStack, closing
+from operator import methodcaller
 from pathlib import Path
 
 from pool_core.errors import StoreError
@@ -36,6 +37,9 @@ CHECKED_SIZE = 256 << 20
 
 #: Bytes of its log that SQLite keeps for later: after a kill, all of it is looked through.
 _LARGEST_LOG = 16 << 20
+
+#: Text of a file whose bytes may have changed: what is no UTF-8 fails its checksum, not the whole query.
+_DECODE = methodcaller("decode", "utf-8", "surrogateescape")
 
 _CANNOT_OPEN = "the store cannot be opened"
 #: Tables that decide what everything else means. They are small: all of them is checked at opening.
@@ -127,7 +131,7 @@ def connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
             check_same_thread=False,
         )
         undo.callback(connection.close)
-        connection.text_factory = _decode_text
+        connection.text_factory = _DECODE
         try:
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         except UnicodeDecodeError as error:  # SQLite names what it cannot read, and Python cannot read the name
@@ -221,8 +225,3 @@ def _read_definitions(connection: sqlite3.Connection) -> dict[str, tuple[str, st
         str(name): (str(kind), str(table), " ".join(re.sub(r"--[^\n]*", "", str(sql)).split()))
         for name, kind, table, sql in definitions
     }
-
-
-def _decode_text(data: bytes) -> str:
-    """Text of a file whose bytes may have changed: what is no UTF-8 fails its checksum, not the whole query."""
-    return data.decode("utf-8", "surrogateescape")

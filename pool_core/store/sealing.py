@@ -35,10 +35,12 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 
 
 #: Where the columns of reals stand: SQLite gives 1 back from them as 1.0, and -0.0 as 0.0.
-_REALS: Mapping[str, frozenset[int]] = {
-    table: frozenset(at for at, name in enumerate(columns) if name in ("created", "seconds", "cost"))
+_REALS: Mapping[str, Sequence[int]] = {
+    table: tuple(at for at, name in enumerate(columns) if name in ("created", "seconds", "cost"))
     for table, columns in COLUMNS.items()
 }
+
+_PERSONS: Mapping[str, bytes] = {table: table.encode() for table in COLUMNS}
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -64,10 +66,10 @@ def select(table: str) -> str:
 
 def seal(table: str, values: Sequence[Value]) -> tuple[Value, ...]:
     """A record with its checksum, as `INSERTS` takes it."""
-    reals = _REALS.get(table, ())
-    plain = tuple(
-        value + 0.0 if at in reals and isinstance(value, int | float) else value for at, value in enumerate(values)
-    )
+    plain = list(values)
+    for at in _REALS[table]:
+        if at < len(plain) and isinstance(value := plain[at], int | float):
+            plain[at] = value + 0.0
     return (*plain, _compute_checksum(table, plain))
 
 
@@ -81,5 +83,5 @@ def is_intact(table: str, record: Sequence[Value]) -> bool:
 
 def _compute_checksum(table: str, values: Sequence[Value]) -> int:
     """64 bits of BLAKE2b over the values as MessagePack, which tells types apart. It costs a microsecond."""
-    digest = blake2b(_encode(values), digest_size=8, person=table.encode())
+    digest = blake2b(_encode(values), digest_size=8, person=_PERSONS[table])
     return int.from_bytes(digest.digest(), "big", signed=True)

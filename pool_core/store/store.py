@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
 
@@ -284,6 +285,21 @@ class Store:
             select("cells") + "WHERE key BETWEEN ? AND ? ORDER BY key", (row << 24, row << 24 | 0xFFFFFF)
         )
         return [CellRecord(*cell[:-1]) for cell in found if self._check("cells", cell)]
+
+    def iterate_cells(self) -> Iterator[tuple[int, list[CellRecord]]]:
+        """The outcomes of each row that has any, with its key, in the order of `iterate_rows`, streaming.
+
+        Raises:
+            StoreError: they cannot be read.
+        """
+        statement = (
+            f"SELECT {_CELL_COLUMNS} FROM rows r JOIN cells c "  # noqa: S608 - our own names
+            "ON c.key BETWEEN r.key << 24 AND r.key << 24 | 16777215 ORDER BY r.position"
+        )
+        with explain_errors("the store cannot be read", self.folder):
+            found = self._connection.execute(statement)
+            for row, cells in groupby(found, lambda cell: cell[0] >> 24):
+                yield row, [CellRecord(*cell[:-1]) for cell in cells if self._check("cells", cell)]
 
     def read_cell(self, key: int) -> CellRecord | None:
         """The outcome of one cell; None where it has none."""

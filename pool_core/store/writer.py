@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from math import inf
 from time import monotonic
 from typing import TypeAlias
 
@@ -31,7 +32,12 @@ class Writer:
     def __init__(self, connect: Callable[[], sqlite3.Connection], where: str) -> None:
         self._connect = connect
         self._where = where
-        self._queue: SimpleQueue[Item | None] = SimpleQueue()
+        #: What waits for the thread, and how much it must be for the thread to be woken: who submits must not
+        #: pay for a change of threads with each record.
+        self._queue: deque[Item] = deque()
+        self._wanted: float = inf
+        self._wake = threading.Event()
+        self._closing = False
         self._error: BaseException | None = None
         self._submitted = 0
         self._finished = 0
@@ -71,7 +77,10 @@ class Writer:
     def _put(self, item: Item) -> None:
         self.check()
         self._submitted += 1
-        self._queue.put(item)
+        self._queue.append(item)
+        if len(self._queue) >= self._wanted:
+            self._wanted = inf
+            self._wake.set()
 
     def check(self) -> None:
         """Raise `StoreError` if a commit has failed."""
@@ -86,7 +95,8 @@ class Writer:
         """Commit what is left and stop the thread. Raises `StoreError` if anything could not be written."""
         if self._started:
             self._started = False
-            self._queue.put(None)
+            self._closing = True
+            self._wake.set()
             self._thread.join()
         self.check()
 
@@ -106,11 +116,7 @@ class Writer:
         # keys that damage has made too large or too small do not count
         last = "SELECT coalesce(max(key), 0) FROM answers WHERE key BETWEEN 1 AND 1 << 62"
         next_answer: int = connection.execute(last).fetchone()[0] + 1
-        ended = False
-        while not ended:
-            group, ended = self._gather()
-            if not group:
-                continue
+        while group := self._gather():
             answers, cells = [], []
             for cell, answer in group:
                 key = None if cell is None else cell.answer
@@ -119,7 +125,7 @@ class Writer:
                     answers.append(seal("answers", (key, *answer)))
                     next_answer += 1
                 if cell is not None:
-                    cells.append(seal("cells", cell._replace(answer=key)))
+                    cells.append(seal("cells", (*cell[:3], key, *cell[4:])))
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.executemany(INSERTS["answers"], answers)
@@ -128,20 +134,18 @@ class Writer:
             if self._on_commit is not None:
                 self._on_commit()
 
-    def _gather(self) -> tuple[list[Item], bool]:
-        """The next group, and whether it is the last."""
-        first = self._queue.get()
-        if first is None:
-            return [], True
-        group = [first]
-        deadline = monotonic() + GROUP_SECONDS
-        while len(group) < LARGEST_GROUP:
-            try:
-                wait = 0.0 if len(group) >= GROUP_SIZE else max(0.0, deadline - monotonic())
-                item = self._queue.get(timeout=wait) if wait else self._queue.get_nowait()
-            except Empty:
-                break
-            if item is None:
-                return group, True
-            group.append(item)
-        return group, False
+    def _gather(self) -> list[Item]:
+        """The next group; empty at the end."""
+        self._wait(1, inf)
+        self._wait(GROUP_SIZE, monotonic() + GROUP_SECONDS)
+        return [self._queue.popleft() for _ in range(min(len(self._queue), LARGEST_GROUP))]
+
+    def _wait(self, wanted: int, until: float) -> None:
+        """Wait until so many records are there, nothing more can come, or the time is over."""
+        while not self._closing:
+            self._wake.clear()
+            self._wanted = wanted  # before the look at what is there: what comes after it wakes
+            left = until - monotonic()
+            if len(self._queue) >= wanted or self._closing or left <= 0:
+                return
+            self._wake.wait(None if left == inf else left)

@@ -131,7 +131,9 @@ class Watchdog:
             finally:
                 self._call = None  # and from here on no more
                 self._interrupter.settle()
-                self._note_end(call)
+                spent = monotonic() - call.started
+                if spent > SLOW_SECONDS:
+                    self._note_slow(label, spent)
         except KeyboardInterrupt:
             if self._listener.heard_at >= call.started:
                 raise
@@ -152,12 +154,10 @@ class Watchdog:
             for label, calls in self.slow.items()
         ]
 
-    def _note_end(self, call: _Call) -> None:
-        seconds = monotonic() - call.started
-        if seconds > SLOW_SECONDS:
-            calls = self.slow.setdefault(call.label, SlowCalls())
-            calls.count += 1
-            calls.longest = max(calls.longest, seconds)
+    def _note_slow(self, label: str, seconds: float) -> None:
+        calls = self.slow.setdefault(label, SlowCalls())
+        calls.count += 1
+        calls.longest = max(calls.longest, seconds)
 
     def _is_due(self) -> bool:
         """Whether the call that runs has to end."""

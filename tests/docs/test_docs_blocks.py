@@ -19,7 +19,7 @@ NOT_RUN_ON = {
 MORE_PLUGINS = {
     "docs/how-to/layouts.md": ("sentiment",),
     "docs/how-to/plugins.md": ("sentiment",),
-    "docs/how-to/structured.md": ("openai",),  
+    "docs/how-to/structured.md": ("openai",),  # the extras are where it is
 }
 
 

@@ -44,13 +44,15 @@ def encode_request(config: OpenAIConfig, prompt: Prompt, sampling: Mapping[str, 
                 "the prompt is messages, and api: completions takes one text", "set prompt_format, or set api: chat"
             )
         body["prompt"] = prompt.text
-    _add(body, {name: value for name, value in sampling.items() if name != "extra"}, "sampling")
-    _add(body, sampling.get("extra") or {}, "extra of sampling")
+    if sampling:
+        _add(body, {name: value for name, value in sampling.items() if name != "extra"}, "sampling")
+        _add(body, sampling.get("extra") or {}, "extra of sampling")
     if prompt.schema is not None and config.constrains:
         strict = make_strict(prompt.schema)
         schema = {"name": "output", "schema": prompt.schema if strict is None else strict, "strict": strict is not None}
         _add(body, {"response_format": {"type": "json_schema", "json_schema": schema}}, "the task's schema")
-    _add(body, config.extra, "extra")
+    if config.extra:
+        _add(body, config.extra, "extra")
     try:
         return _ENCODER.encode(body)
     except UnicodeEncodeError:
@@ -157,7 +159,7 @@ def decode_reply(body: bytes, api: Literal["chat", "completions"], failures: Fai
 
 def _pick_choice(choices: list[_Choice]) -> _Choice:
     """The one choice that was asked for: of several, the first of the lowest index."""
-    return min(choices, key=lambda choice: choice.index or 0)
+    return choices[0] if len(choices) == 1 else min(choices, key=lambda choice: choice.index or 0)
 
 
 def _read_usage(usage: dict[str, Any] | None) -> Usage | None:

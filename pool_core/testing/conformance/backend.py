@@ -19,6 +19,7 @@ from pool_core.interfaces.batch_backend import BatchBackend
 from pool_core.interfaces.config import PluginConfig
 from pool_core.interfaces.task import Task
 from pool_core.interfaces.values import Answer, Capabilities, Cause, Offer, Prompt, Request, Row
+from pool_core.recipe.models import UseBackend
 from pool_core.testing.conformance.base import PluginConformance, clip, describe
 from pool_core.testing.conformance.declared import Failure
 from pool_core.testing.conformance.effects import watch_effects
@@ -93,6 +94,11 @@ class BackendConformance(PluginConformance):
     def read_usage(self, answer: Answer) -> tuple[int | None, int | None]:
         """The tokens of ``answer``, of the prompt and of the answer."""
         return (answer.usage.input_tokens, answer.usage.output_tokens) if answer.usage else (None, None)
+
+    def make_use(self, config: Mapping[str, Any] | None = None) -> UseBackend:
+        """What a recipe writes to use it in this process, where the checks look."""
+        use = super().make_use(config)
+        return UseBackend(use=use.use, isolate=False, **use.options)
 
     def make_backend(self, base_url: str = _NOWHERE, config: Mapping[str, Any] | None = None) -> Backend[Any]:
         """A backend as the engine makes it, with those that it wraps; not open."""
