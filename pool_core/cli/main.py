@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import gc
 import io
@@ -10,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -77,13 +79,28 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process with its exit code. Every error is a message."""
     if arguments is not None:
         sys.exit(_run(arguments))
+    ended: list[int] = []
+    atexit.register(_end_process, ended)  # the first one registered is the last one called
     gc.set_threshold(_COLLECT_AFTER)  # the process is the program's own
     for number in _SIGNALS:
         signal.signal(number, _interrupt)  # a run has handlers of its own while it asks
-    code = _run(sys.argv[1:])
+    ended.append(_run(sys.argv[1:]))
     _ignore_signals()  # what is left is the end, and its code must not change any more
-    gc.freeze()  # what is left ends with the process: to search it once more for cycles would take a tenth again
-    sys.exit(code)
+    sys.exit(ended[0])
+
+
+def _end_process(ended: list[int]) -> None:
+    """End the process before the interpreter takes itself apart, when everybody else has cleaned up.
+
+    Threads of compiled libraries, an HTTP client's for one, still run then. One that asks for the interpreter at that
+    moment aborts the process: a complete run would end with a signal. It would also take a tenth of a short command.
+    """
+    for code in ended:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                with suppress(OSError, ValueError):  # an output that breaks was told before
+                    stream.flush()
+        os._exit(code)
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:
