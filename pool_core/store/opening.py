@@ -60,9 +60,8 @@ def open_for_work(folder: Path, undo: ExitStack) -> tuple[sqlite3.Connection, Ru
         make_folder(folder)
         lock.acquire()
         finish_repair(path)
-        is_new = not path.exists()
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        if is_new:
+        if not path.exists():  # to open and close one that is in use would take SQLite's locks from it
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             sync(folder)
     except OSError as error:
         raise StoreError(
