@@ -78,7 +78,7 @@ class _Ingest:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._damaged = _drop_damaged_end(connection)
+        self._damaged = _drop_damaged_ends(connection)
         self._known, last = connection.execute("SELECT count(*), coalesce(max(key), 0) FROM rows").fetchone()
         #: The first key that a new row gets.
         self._first = self._next = last + 1
@@ -138,13 +138,14 @@ def _update_row(connection: sqlite3.Connection, record: tuple[int, int, str, byt
     )
 
 
-def _drop_damaged_end(connection: sqlite3.Connection) -> int:
-    """Remove damaged rows at the end of the table: a key that has become too large would spoil those after it.
+def _drop_damaged_ends(connection: sqlite3.Connection) -> int:
+    """Remove damaged rows at the ends of the table: a key that has become too large would spoil those after it.
 
     They are read anew from the input. Returns their number.
     """
     last = select("rows") + "ORDER BY key DESC LIMIT 1"
-    count = 0
+    # no key is below 1: those of damaged rows would be taken for others
+    count = connection.execute("DELETE FROM rows WHERE key < 1").rowcount
     while (record := connection.execute(last).fetchone()) is not None and not is_intact("rows", record):
         connection.execute("DELETE FROM rows WHERE key = ?", record[:1])
         count += 1
