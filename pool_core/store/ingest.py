@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pool_core.errors import RowsError
 from pool_core.interfaces.encoding import encode_json
@@ -15,6 +16,8 @@ from pool_core.store.sealing import INSERTS, is_intact, seal, select
 __all__ = ["IngestCount", "define_count_samples", "ingest_rows", "replace_rows"]
 
 _MOST_DUPLICATES = 5
+_BY_ID = select("rows") + "WHERE row_id = ?"
+_BY_KEY = select("rows") + "WHERE key = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ class _Ingest:
         connection.execute("DELETE FROM cells WHERE key >= ?", (self._first << 24,))
         #: By key of a row that was there before, 1 if the input still has it.
         self._seen = bytearray(self._first)
+        #: The key of the row that stood after the last one.
+        self._likely = 1
         self._rows = self._changed = self._written = 0
         #: The assignment of a known row is another now.
         self.reassigned = False
@@ -94,14 +99,14 @@ class _Ingest:
     def take(self, position: int, row: NewRow) -> None:
         """Store a row of the input, unless it is there as it should be."""
         self._rows += 1
-        find = select("rows") + "WHERE row_id = ?"
-        known = self._connection.execute(find, (row.row_id,)).fetchone()
+        known = self._find(row.row_id)
         if known is None:
             record = (self._next, position, row.row_id, row.assigned, row.data)
             self._connection.execute(INSERTS["rows"], seal("rows", record))
             self._next += 1
             return
         key, old_position, _, assigned, data, _ = known
+        self._likely = key + 1
         if key >= self._first or self._seen[key]:
             self.duplicates.append(f"{row.row_id!r} of {row.place} is that of row {old_position + 1} as well")
             return
@@ -116,6 +121,15 @@ class _Ingest:
             self._connection.execute("DELETE FROM cells WHERE key BETWEEN ? AND ?", (key << 24, key << 24 | 0xFFFFFF))
         self.reassigned = self.reassigned or assigned != row.assigned
         _update_row(self._connection, (key, position, row.row_id, row.assigned, row.data))
+
+    def _find(self, row_id: str) -> tuple[Any, ...] | None:
+        """The stored row with this id. Most inputs are as they were: the next one is looked at first."""
+        if self._likely < self._first:
+            found: tuple[Any, ...] | None = self._connection.execute(_BY_KEY, (self._likely,)).fetchone()
+            if found is not None and found[2] == row_id:
+                return found
+        found = self._connection.execute(_BY_ID, (row_id,)).fetchone()
+        return found
 
     def finish(self, *, reassign: bool) -> IngestCount:
         """Remove the rows that the input has no more."""
