@@ -122,14 +122,13 @@ class _Ingest:
         self.reassigned = self.reassigned or assigned != row.assigned
         _update_row(self._connection, (key, position, row.row_id, row.assigned, row.data))
 
-    def _find(self, row_id: str) -> tuple[Any, ...] | None:
-        """The stored row with this id. Most inputs are as they were: the next one is looked at first."""
+    def _find(self, row_id: str) -> Any:
+        """The record of the row with this id; None where there is none. Most inputs are as they were: the next one is looked at first."""
         if self._likely < self._first:
-            found: tuple[Any, ...] | None = self._connection.execute(_BY_KEY, (self._likely,)).fetchone()
+            found = self._connection.execute(_BY_KEY, (self._likely,)).fetchone()
             if found is not None and found[2] == row_id:
                 return found
-        found = self._connection.execute(_BY_ID, (row_id,)).fetchone()
-        return found
+        return self._connection.execute(_BY_ID, (row_id,)).fetchone()
 
     def finish(self, *, reassign: bool) -> IngestCount:
         """Remove the rows that the input has no more."""
