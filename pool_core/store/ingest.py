@@ -123,7 +123,7 @@ class _Ingest:
         _update_row(self._connection, (key, position, row.row_id, row.assigned, row.data))
 
     def _find(self, row_id: str) -> Any:
-        """The record of the row with this id; None where there is none. Most inputs are as they were: the next one is looked at first."""
+        """The record of the row with this id. Most inputs are as they were: the next one is looked at first."""
         if self._likely < self._first:
             found = self._connection.execute(_BY_KEY, (self._likely,)).fetchone()
             if found is not None and found[2] == row_id:
