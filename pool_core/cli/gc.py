@@ -34,9 +34,10 @@ def gc(
             rest = f"{count(garbage.answers, 'answer')} that no outcome rests on, {write_size(garbage.size)}"
             typer.echo(f"{'would give up' if dry_run else 'giving up'} {rest}")
         if not dry_run:
-            if before.pending and not force:
+            if (before.pending or before.state == "unfinished" or store.recovered) and not force:
+                pending = f"{count(before.pending, 'cell')} pending" if before.pending else "the run is unfinished"
                 raise UsageError(
-                    f"{count(before.pending, 'cell')} pending: stored answers may still serve them",
+                    f"{pending}: stored answers may still serve {'them' if before.pending else 'it'}",
                     where=str(run),
                     hint="finish the run first, or give --force: what is given up may have to be asked again",
                 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 from hashlib import blake2b
 
@@ -16,7 +18,9 @@ from pool_core.plan.model import Plan
 from pool_core.plan.rows import encode_row
 from pool_core.store.records import NewRow
 
-__all__ = ["identify_rows"]
+__all__ = ["Occurrences", "identify_rows"]
+
+_BUCKET_BITS = 10
 
 _sorted_encoder = msgspec.json.Encoder(order="sorted")
 
@@ -35,7 +39,7 @@ def identify_rows(plan: Plan) -> Iterator[NewRow]:
     assert source is not None
     output = plan.recipe.output
     taken = list_taken(output, plan.schema) if output is not None else frozenset()
-    seen: dict[bytes, int] = {}
+    seen = Occurrences()
     for position, (place, row) in enumerate(source.read()):
         data = encode_row(row, f"{source.name}: {place}")
         if output is not None and not taken.isdisjoint(row):
@@ -62,12 +66,35 @@ def _read_id(row: Row, column: str, where: str) -> str:
         raise RowsError(f"the id {value!r} is no valid text", where=where) from error
 
 
-def _identify_by_content(row: Row, data: bytes, seen: dict[bytes, int]) -> str:
+def _identify_by_content(row: Row, data: bytes, seen: Occurrences) -> str:
     """A hash that does not depend on the order of the columns, then ``-2``, ``-3`` ... for repetitions."""
     try:
         content = _sorted_encoder.encode(dict(row))
     except (UnicodeEncodeError, TypeError):  # lone surrogates, keys that are numbers
         content = json.dumps(decode_json(data), sort_keys=True).encode()
     digest = blake2b(content, digest_size=8)
-    count = seen[digest.digest()] = seen.get(digest.digest(), 0) + 1
+    count = seen.count(int.from_bytes(digest.digest(), "big"))
     return digest.hexdigest() if count == 1 else f"{digest.hexdigest()}-{count}"
+
+
+class Occurrences:
+    """How often each number of 64 bits has come up: 12 bytes for each, as there may be millions.
+
+    A dictionary takes ten times as much. The arrays are sorted, and many, so that an insertion moves little.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = [array("Q") for _ in range(1 << _BUCKET_BITS)]
+        self._counts = [array("I") for _ in range(1 << _BUCKET_BITS)]
+
+    def count(self, number: int) -> int:
+        """Count one more occurrence of ``number``. Returns how many there are now."""
+        bucket = number >> (64 - _BUCKET_BITS)
+        numbers, counts = self._numbers[bucket], self._counts[bucket]
+        at = bisect_left(numbers, number)
+        if at < len(numbers) and numbers[at] == number:
+            counts[at] += 1
+        else:
+            numbers.insert(at, number)
+            counts.insert(at, 1)
+        return counts[at]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -311,9 +310,12 @@ class WorkList:
         return True
 
     def keep_spare(self, cell: Cell, answer: Answer, latency: float) -> None:
-        """Keep a second answer to one request: it was paid for as well."""
-        with suppress(Exception):  # what cannot be encoded is of a broken backend, and spare
-            self._store.writer.submit_answer(self._make_paid(cell, answer, latency))
+        """Keep a second answer to one request: it was paid for as well. Raises `StoreError`."""
+        try:
+            paid = self._make_paid(cell, answer, latency)
+        except Exception:  # noqa: BLE001 - what cannot be encoded is of a broken backend, and spare
+            return
+        self._store.writer.submit_answer(paid)
 
     def _make_paid(self, cell: Cell, answer: Answer, latency: float) -> NewAnswer:
         """The record of an answer; its tokens are counted. Raises what encoding it raises."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pool_core.errors import RowsError
 from pool_core.interfaces.encoding import encode_json
@@ -15,6 +16,8 @@ from pool_core.store.sealing import INSERTS, is_intact, seal, select
 __all__ = ["IngestCount", "define_count_samples", "ingest_rows", "replace_rows"]
 
 _MOST_DUPLICATES = 5
+_BY_ID = select("rows") + "WHERE row_id = ?"
+_BY_KEY = select("rows") + "WHERE key = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class _Ingest:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._damaged = _drop_damaged_end(connection)
+        self._damaged = _drop_damaged_ends(connection)
         self._known, last = connection.execute("SELECT count(*), coalesce(max(key), 0) FROM rows").fetchone()
         #: The first key that a new row gets.
         self._first = self._next = last + 1
@@ -86,6 +89,8 @@ class _Ingest:
         connection.execute("DELETE FROM cells WHERE key >= ?", (self._first << 24,))
         #: By key of a row that was there before, 1 if the input still has it.
         self._seen = bytearray(self._first)
+        #: The key of the row that stood after the last one.
+        self._likely = 1
         self._rows = self._changed = self._written = 0
         #: The assignment of a known row is another now.
         self.reassigned = False
@@ -94,14 +99,14 @@ class _Ingest:
     def take(self, position: int, row: NewRow) -> None:
         """Store a row of the input, unless it is there as it should be."""
         self._rows += 1
-        find = select("rows") + "WHERE row_id = ?"
-        known = self._connection.execute(find, (row.row_id,)).fetchone()
+        known = self._find(row.row_id)
         if known is None:
             record = (self._next, position, row.row_id, row.assigned, row.data)
             self._connection.execute(INSERTS["rows"], seal("rows", record))
             self._next += 1
             return
         key, old_position, _, assigned, data, _ = known
+        self._likely = key + 1
         if key >= self._first or self._seen[key]:
             self.duplicates.append(f"{row.row_id!r} of {row.place} is that of row {old_position + 1} as well")
             return
@@ -116,6 +121,14 @@ class _Ingest:
             self._connection.execute("DELETE FROM cells WHERE key BETWEEN ? AND ?", (key << 24, key << 24 | 0xFFFFFF))
         self.reassigned = self.reassigned or assigned != row.assigned
         _update_row(self._connection, (key, position, row.row_id, row.assigned, row.data))
+
+    def _find(self, row_id: str) -> Any:
+        """The record of the row with this id. Most inputs are as they were: the next one is looked at first."""
+        if self._likely < self._first:
+            found = self._connection.execute(_BY_KEY, (self._likely,)).fetchone()
+            if found is not None and found[2] == row_id:
+                return found
+        return self._connection.execute(_BY_ID, (row_id,)).fetchone()
 
     def finish(self, *, reassign: bool) -> IngestCount:
         """Remove the rows that the input has no more."""
@@ -138,13 +151,14 @@ def _update_row(connection: sqlite3.Connection, record: tuple[int, int, str, byt
     )
 
 
-def _drop_damaged_end(connection: sqlite3.Connection) -> int:
-    """Remove damaged rows at the end of the table: a key that has become too large would spoil those after it.
+def _drop_damaged_ends(connection: sqlite3.Connection) -> int:
+    """Remove damaged rows at the ends of the table: a key that has become too large would spoil those after it.
 
     They are read anew from the input. Returns their number.
     """
     last = select("rows") + "ORDER BY key DESC LIMIT 1"
-    count = 0
+    # no key is below 1: those of damaged rows would be taken for others
+    count = connection.execute("DELETE FROM rows WHERE key < 1").rowcount
     while (record := connection.execute(last).fetchone()) is not None and not is_intact("rows", record):
         connection.execute("DELETE FROM rows WHERE key = ?", record[:1])
         count += 1

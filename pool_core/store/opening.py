@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from operator import methodcaller
 from pathlib import Path
 
@@ -28,6 +28,7 @@ __all__ = [
     "is_empty",
     "open_for_reading",
     "open_for_work",
+    "tidy_log",
 ]
 
 #: The file of a run. The names of SQLite's own files beside it begin with it.
@@ -64,9 +65,8 @@ def open_for_work(folder: Path, undo: ExitStack) -> tuple[sqlite3.Connection, Ru
         make_folder(folder)
         lock.acquire()
         finish_repair(path)
-        is_new = not path.exists()
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        if is_new:
+        if not path.is_file():  # to open and close one that is in use would take SQLite's locks from it
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             sync(folder)
     except OSError as error:
         raise StoreError(
@@ -116,7 +116,27 @@ def holds_run(folder: Path) -> bool:
     if not path.is_file():
         return False
     with ExitStack() as undo, explain_errors(_CANNOT_OPEN, folder, path):
+        undo.callback(tidy_log, path)
         return not is_empty(_connect_for_reading(path, undo)[0])
+
+
+def tidy_log(path: Path, *, owned: bool = False) -> None:
+    """Remove the empty log that SQLite makes for whoever reads, unless somebody works on the run.
+
+    One that holds anything stays: it is what a kill has left, and is looked through when the run goes on.
+
+    Args:
+        path: the file of the run.
+        owned: the lock of the run is held already.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    lock = RunLock(path.parent)
+    with suppress(OSError, sqlite3.Error):  # an empty log does no harm where it cannot be removed
+        try:
+            if (owned or lock.share()) and log.exists() and not log.stat().st_size:
+                connect(path).close()  # SQLite removes it when the last one that may write closes the file
+        finally:
+            lock.release()
 
 
 def connect(path: Path, mode: str = "rw") -> sqlite3.Connection:

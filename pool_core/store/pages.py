@@ -41,10 +41,11 @@ def read_answers(path: Path, *, first_frame: int = 0, log_only: bool = False) ->
     Args:
         path: the file of the run.
         first_frame: the frames of the log before this one, counted from 0, are left out.
-        log_only: look at the log alone.
+        log_only: look at the log alone. It does not open the file: when a process closes a file, however it was
+            opened, it loses the locks that SQLite holds on it.
     """
     with ExitStack() as undo:
-        file = _map_file(path, undo)
+        file = b"" if log_only else _map_file(path, undo)
         log = _map_file(path.with_name(path.name + "-wal"), undo)
         size = _read_page_size(file, log)
         frames = range(_LOG_HEADER + first_frame * (size + _FRAME_HEADER), len(log), size + _FRAME_HEADER)
@@ -58,9 +59,8 @@ def read_answers(path: Path, *, first_frame: int = 0, log_only: bool = False) ->
 
         for at in frames:
             yield from _read_leaf(log[at + _FRAME_HEADER : at + _FRAME_HEADER + size], read_page)
-        if not log_only:
-            for at in range(0, len(file), size):
-                yield from _read_leaf(file[at : at + size], read_page)
+        for at in range(0, len(file), size):
+            yield from _read_leaf(file[at : at + size], read_page)
 
 
 def _map_file(path: Path, undo: ExitStack) -> Buffer:

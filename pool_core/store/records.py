@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["CellRecord", "Garbage", "KnownCell", "Measured", "NewAnswer", "NewRow", "Spent", "StoredRow"]
+__all__ = ["CellRecord", "KnownCell", "Measured", "NewAnswer", "NewRow", "Spent", "StoredRow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +107,3 @@ class Measured(NamedTuple):
     told: int
     output_tokens: float
     output_squares: float
-
-
-class Garbage(NamedTuple):
-    """Answers that no outcome rests on."""
-
-    answers: int
-    #: Bytes of their bodies.
-    size: int

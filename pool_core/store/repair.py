@@ -18,7 +18,7 @@ from pool_core.store.faults import explain_errors
 from pool_core.store.files import sync
 from pool_core.store.lock import RunLock
 from pool_core.store.migrations import check_version, create_tables, migrate, read_version
-from pool_core.store.opening import FILE, check_structure, connect, find_wrong_tables, is_empty
+from pool_core.store.opening import FILE, check_structure, connect, find_wrong_tables, is_empty, tidy_log
 from pool_core.store.pages import read_answers
 from pool_core.store.quarantine import finish_repair, name_repaired
 from pool_core.store.salvage import insert_answers
@@ -79,7 +79,9 @@ def repair_run(folder: Path, *, dry_run: bool = False) -> Repair:
                 found = source.check()
                 if not found.sound and not dry_run:
                     found = _build(source, found, path)
-            return found if dry_run else replace(found, quarantine=finish_repair(path))
+            quarantine = None if dry_run else finish_repair(path)
+            tidy_log(path, owned=True)
+            return replace(found, quarantine=quarantine)
     except OSError as error:
         raise StoreError(
             f"the run cannot be repaired: {error.strerror or error}",

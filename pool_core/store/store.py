@@ -14,10 +14,11 @@ from pool_core.interfaces.encoding import decode_json, encode_json
 from pool_core.store.faults import explain_errors, make_damage_error
 from pool_core.store.ingest import IngestCount, ingest_rows
 from pool_core.store.lock import RunLock
-from pool_core.store.opening import FILE, connect, holds_run, open_for_reading, open_for_work
+from pool_core.store.opening import CHECKED_SIZE, FILE, connect, holds_run, open_for_reading, open_for_work, tidy_log
 from pool_core.store.records import CellRecord, KnownCell, Measured, NewRow, Spent, StoredRow
 from pool_core.store.reuse import FreeAnswers
 from pool_core.store.sealing import COLUMNS, INSERTS, Value, is_intact, seal, select
+from pool_core.store.spent import sum_spent
 from pool_core.store.writer import Writer
 
 __all__ = ["Store"]
@@ -88,6 +89,8 @@ class Store:
         self._connection.close()
         if self._lock is not None:
             self._lock.release()
+        else:
+            tidy_log(self.folder / FILE)
 
     @contextmanager
     def freeze(self) -> Iterator[None]:
@@ -199,8 +202,12 @@ class Store:
         return [(key, names[key]) for key in self.get_meta("members") or ()]
 
     def count_assigned(self) -> Iterator[tuple[bytes, int]]:
-        """Each assignment that occurs, and how many rows have it."""
-        yield from self.query("SELECT assigned, count(*) FROM rows GROUP BY assigned")
+        """Each assignment that occurs, and how many rows have it. Raises `StoreError` where one is damaged."""
+        members = len(self.get_meta("members") or ())
+        for assigned, rows in self.query("SELECT assigned, count(*) FROM rows GROUP BY assigned"):
+            if not isinstance(assigned, bytes) or len(assigned) != members:
+                raise self._make_row_error("the assignment of a stored row is damaged")
+            yield assigned, rows
 
     def read_rows(self, after: int = -1, limit: int = -1) -> list[StoredRow]:
         """Rows in input order whose position is beyond ``after``. Raises `StoreError` for a damaged one."""
@@ -237,12 +244,13 @@ class Store:
 
     def _open_row(self, record: tuple[Any, ...]) -> StoredRow:
         if not self._check("rows", record):
-            raise StoreError(
-                f"the stored row {record[1] + 1} is damaged",
-                where=str(self.folder),
-                hint="run the recipe again: the row is read anew from the input, and stored answers are used",
-            )
+            number = record[1] + 1 if isinstance(record[1], int) else "of unknown number"
+            raise self._make_row_error(f"the stored row {number} is damaged")
         return StoredRow(*record[:-1])
+
+    def _make_row_error(self, message: str) -> StoreError:
+        hint = "run the recipe again: the row is read anew from the input, and stored answers are used"
+        return StoreError(message, where=str(self.folder), hint=hint)
 
     # Cells and answers
 
@@ -317,16 +325,12 @@ class Store:
     def read_spent(self) -> dict[int, Spent]:
         """What was paid for over the run's whole life, by the key of the member that paid.
 
-        Key 0 has the answers of which it is not known: files of version 1 do not say it.
+        Key 0 has the answers of which it is not known: those that are damaged, and those of files of version 1.
         """
-        found = self.query(
-            "SELECT coalesce(member, 0), count(*), total(input_tokens), total(output_tokens), total(cost), "
-            "sum(input_tokens IS NULL OR output_tokens IS NULL), sum(cost IS NULL) FROM answers GROUP BY 1"
-        )
-        return {
-            member: Spent(answers, int(input_tokens), int(output_tokens), cost, unknown_tokens, unknown_cost)
-            for member, answers, input_tokens, output_tokens, cost, unknown_tokens, unknown_cost in found
-        }
+        with explain_errors("the store cannot be read", self.folder):
+            return sum_spent(
+                self._connection, self._check, thorough=(self.folder / FILE).stat().st_size <= CHECKED_SIZE
+            )
 
     def count_cells(self) -> list[tuple[int, str, str, int]]:
         """The number of outcomes by member, status and cause."""
@@ -334,8 +338,10 @@ class Store:
 
     def read_last_time(self) -> float | None:
         """When the last answer came, in seconds since 1970; None before the first."""
-        for (created,) in self.query("SELECT created FROM answers ORDER BY key DESC LIMIT 1"):
-            return float(created)
+        with explain_errors("the store cannot be read", self.folder):
+            for record in self._connection.execute(select("answers") + "ORDER BY key DESC"):
+                if self._check("answers", record):
+                    return float(record[1])
         return None
 
     def release_answers(self, settled: Iterable[tuple[int, int]]) -> int:

@@ -323,6 +323,21 @@ def test_gc_of_an_unfinished_run_wants_to_be_forced(pool, finished):
     assert pool("gc", finished, "--dry-run", "--json").json["answers"] == 0
 
 
+def test_gc_of_a_run_whose_log_was_torn_wants_to_be_forced(pool, finished, tmp_path):
+    """Its answers are put back as it is opened, and no outcome holds them yet."""
+    change(finished, "DELETE FROM cells")
+    change(finished, "DELETE FROM rows")
+    change(finished, "DELETE FROM members")
+    change(finished, "DELETE FROM meta")
+    done = pool("gc", finished)
+    assert done.code == 2
+    assert done.err == (
+        f"error: {finished}: the run is unfinished: stored answers may still serve it\n"
+        "  finish the run first, or give --force: what is given up may have to be asked again\n"
+    )
+    assert count_answers(finished) > 0
+
+
 def test_gc_of_a_run_that_goes_on_is_refused(pool, finished):
     with Store.open(finished):
         done = pool("gc", finished)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from collections import Counter
+from random import Random
 from types import MappingProxyType
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pool_core.data.identify import identify_rows
+from pool_core.data.identify import Occurrences, identify_rows
 from pool_core.errors import RowsError
 from pool_core.interfaces.encoding import decode_json
 from pool_core.plan.build import make_plan
@@ -184,3 +187,24 @@ def test_rows_stream():
 
     source.rows = read()
     assert next(identify_rows(plan)).data == b'{"text":"y"}'
+
+
+@given(st.lists(st.integers(0, (1 << 64) - 1) | st.sampled_from([0, 1, 1 << 54, (1 << 64) - 1])))
+def test_occurrences_are_counted(numbers):
+    occurrences, expected = Occurrences(), Counter()
+    for number in numbers:
+        expected[number] += 1
+        assert occurrences.count(number) == expected[number]
+
+
+def test_many_occurrences_take_little_memory():
+    random = Random(1)
+    tracemalloc.start()
+    try:
+        occurrences = Occurrences()
+        for _ in range(100_000):
+            occurrences.count(random.getrandbits(64))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held / 100_000 < 24  # the arrays have some room to grow

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
 from pool_core.engine.attempt import MOMENT, send_hedged
 from pool_core.engine.hedge import LEAST, HedgePlan
-from pool_core.errors import BackendError
+from pool_core.engine.work import WorkList
+from pool_core.errors import BackendError, StoreError
 from pool_core.interfaces.values import Answer, Cause
 from pool_core.recipe.models import Hedge
 from pool_core.store.store import Store
@@ -226,3 +228,25 @@ def test_a_wait_that_is_named_to_a_second_request_pauses_the_quota(run):
     assert (member.ok, member.hedges) == (100, 1)
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert max(gaps) >= 29
+
+
+def make_work(writer):
+    """A list of work that only keeps answers."""
+    work = object.__new__(WorkList)
+    work._store = SimpleNamespace(writer=writer)
+    return work
+
+
+def test_a_spare_answer_that_cannot_be_written_ends_the_run(monkeypatch):
+    def refuse(_answer):
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(WorkList, "_make_paid", lambda *_: "paid")
+    with pytest.raises(StoreError, match="the disk is full"):
+        make_work(SimpleNamespace(submit_answer=refuse)).keep_spare(None, Answer("x"), 1.0)
+
+
+def test_a_spare_answer_that_is_none_is_left_out():
+    kept = []
+    make_work(SimpleNamespace(submit_answer=kept.append)).keep_spare(None, Answer(object()), 1.0)
+    assert kept == []

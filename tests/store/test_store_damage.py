@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 
 from pool_core.errors import StoreError
+from pool_core.report.state import read_state
 from pool_core.store.opening import connect
 from pool_core.store.schema import pack_cell
 from pool_core.store.store import Store
@@ -226,3 +227,38 @@ def test_a_damaged_record_in_a_place_where_none_should_be_is_told_once(folder):
             store.release_answers([])
             assert CELL not in store.read_known_cells(1, 0, 1)
             assert store.damaged == found
+
+
+@pytest.mark.parametrize("assigned", ["x'0101ff'", "'text'", "7"])
+def test_how_a_run_stands_cannot_be_told_where_an_assignment_is_damaged(folder, assigned):
+    change(folder, f"UPDATE rows SET assigned = {assigned} WHERE key = 1")
+    with pytest.raises(StoreError, match="the assignment of a stored row is damaged") as caught:
+        read_state(folder)
+    assert "run the recipe again" in caught.value.hint
+
+
+def test_a_row_whose_number_is_damaged_is_told_of_without_it(folder):
+    change(folder, "UPDATE rows SET position = 'text' WHERE key = 2")
+    with Store.read(folder) as store, pytest.raises(StoreError, match="the stored row of unknown number is damaged"):
+        list(store.iterate_rows())
+
+
+@pytest.mark.parametrize("key", [-1, 0])
+def test_a_row_whose_key_has_become_too_small_is_read_anew(folder, make, key):
+    change(folder, f"UPDATE rows SET key = {key} WHERE key = 2")
+    with Store.open(folder) as store:
+        count = store.ingest([make.row("a", b"1", b"\1\1"), make.row("b", b"2", b"\1\1")], [1, 2], "rows")
+        assert (count.rows, count.damaged, count.removed) == (2, 1, 0)
+        assert [row.row_id for row in store.iterate_rows()] == ["a", "b"]
+
+
+def test_the_last_time_is_that_of_an_answer_that_is_intact(folder):
+    with Store.read(folder) as store:
+        assert store.read_last_time() == 1.5
+    change(folder, "UPDATE answers SET created = x'00' WHERE key = 4")
+    with Store.read(folder) as store:
+        assert store.read_last_time() == 1.5
+        assert store.damaged == {("answers", 4)}
+    change(folder, "UPDATE answers SET created = 2")
+    with Store.read(folder) as store:
+        assert store.read_last_time() is None

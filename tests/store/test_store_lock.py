@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 
 import pytest
 
@@ -91,3 +92,21 @@ def test_another_thread_can_give_the_directory_back(tmp_path):
     again = RunLock(tmp_path)
     again.acquire()
     again.release()
+
+
+ELSEWHERE = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM rows'); c.close()"
+
+
+@pytest.mark.parametrize("read_before", [False, True])
+def test_another_program_that_looks_into_the_file_does_not_take_its_log_away(tmp_path, make, read_before):
+    """SQLite's own locks say that the file is in use. Who closes last removes the log, with what it holds."""
+    folder = tmp_path / "run"
+    Store.open(folder).close()
+    with ExitStack() as readers:
+        if read_before:
+            readers.enter_context(Store.read(folder))
+        with Store.open(folder) as store:
+            make.save(store, (make.cell(1, 1), make.answer(b"k")))
+            log = (folder / "run.sqlite-wal").stat()
+            subprocess.run([sys.executable, "-c", ELSEWHERE, folder / "run.sqlite"], check=True)
+            assert (folder / "run.sqlite-wal").stat().st_ino == log.st_ino

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
+import pytest
+
 from pool_core.store.records import Spent
 
 
@@ -51,3 +56,42 @@ def test_counts_that_a_server_made_up_do_not_overflow_the_sum(store, make):
 def test_who_answered_for_another_is_kept(store, make):
     make.save(store, make.cell(1, 1)._replace(answered_by=2), make.cell(1, 2))
     assert [cell.answered_by for cell in store.read_cells(1)] == [2, None]
+
+
+@pytest.fixture
+def paid(reopen, make):
+    """A run in which each of two members has paid for one answer."""
+    first = reopen()
+    figures = {"input_tokens": 10, "output_tokens": 20, "cost": 0.5}
+    make.save(first, *((make.cell(1, member), make.answer(b"k", member=member, **figures)) for member in (1, 2)))
+    return first.folder
+
+
+SPENT = Spent(1, 10, 20, 0.5)
+#: An answer was paid for, and nobody can tell what.
+LOST = Spent(1, unknown_tokens=1, unknown_cost=1)
+
+
+def damage(folder, change):
+    with closing(sqlite3.connect(folder / "run.sqlite")) as connection:
+        connection.execute(f"UPDATE answers SET {change} WHERE key = 1")
+        connection.commit()
+
+
+@pytest.mark.parametrize("change", ["cost = 5000.0", "input_tokens = 11", "member = 2", "member = 7", "body = x'00'"])
+def test_what_a_damaged_answer_cost_is_not_known(paid, reopen, change):
+    damage(paid, change)
+    store = reopen()
+    assert store.read_spent() == {0: LOST, 2: SPENT}
+    assert store.damaged == {("answers", 1)}
+
+
+@pytest.mark.parametrize(
+    "change", ["cost = 9e999", "cost = -9e999", "output_tokens = 9e999", "input_tokens = 'x'", "member = x'01'"]
+)
+def test_what_cannot_be_summed_is_not_known_in_large_files_either(paid, reopen, monkeypatch, change):
+    damage(paid, change)
+    monkeypatch.setattr("pool_core.store.store.CHECKED_SIZE", 0)
+    store = reopen()
+    assert store.read_spent() == {0: LOST, 2: SPENT}
+    assert store.damaged == set()
