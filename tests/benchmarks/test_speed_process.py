@@ -22,7 +22,7 @@ def run(folder, code, limit=60.0):
 def test_time_memory_code_and_output_are_those_of_the_command(tmp_path):
     done = run(tmp_path, BURN.format(seconds=0.2) + "x = b'x' * 100_000_000\nprint('done')\nraise SystemExit(3)")
     assert (done.code, done.output.strip(), done.processes) == (3, "done", 1)
-    assert 0.2 <= done.cpu <= done.wall * 64
+    assert min(done.cpu, done.wall) >= 0.2
     assert done.memory > 100_000_000
 
 
