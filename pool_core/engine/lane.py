@@ -38,7 +38,7 @@ class Lane:
         self._quota = quota
         #: Set by each commit that leaves little unwritten.
         self._room = room
-        self._waiting = WaitingRoom(max(LEAST_WAITING, 4 * quota.limit), retries, self._wake)
+        self._waiting = WaitingRoom(lambda: max(LEAST_WAITING, 4 * quota.limit), retries, self._wake)
         #: Gets the cells whose calls fail here.
         self._fallback: Lane | None = None
         #: The cells that come from members whose fallback this one is.

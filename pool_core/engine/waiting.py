@@ -26,11 +26,11 @@ PARKED_SECONDS = 1.0
 class WaitingRoom:
     """Holds the cells of a lane between their attempts. None of them holds a worker."""
 
-    def __init__(self, most: int, retries: RetryBudget, wake: Wake) -> None:
+    def __init__(self, most: Callable[[], int], retries: RetryBudget, wake: Wake) -> None:
         """Make an empty room.
 
         Args:
-            most: cells that may wait for their time or for the budget before the room is full.
+            most: gives how many cells may wait for their time or for the budget before the room is full.
             wake: called when a cell has become ready; for everybody when the room is not full any more.
         """
         self._most = most
@@ -47,7 +47,7 @@ class WaitingRoom:
     @property
     def full(self) -> bool:
         """Whether so many wait that no new cell should be taken."""
-        return len(self._delayed) + len(self._parked) + len(self._probed) >= self._most
+        return len(self._delayed) + len(self._parked) + len(self._probed) >= self._most()
 
     @property
     def empty(self) -> bool:
