@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 import pool_core
-from pool_core.cli import check, contract, estimate, export, plan, plugins, repair, retry, schema, show, status
+from pool_core.cli import check, contract, estimate, export, new, plan, plugins, repair, retry, schema, show, status
 from pool_core.cli import gc as gc_command
 from pool_core.cli import run as run_command
 
@@ -57,6 +57,7 @@ app.command("repair")(repair.repair)
 app.command("gc")(gc_command.gc)
 app.command("schema")(schema.schema)
 app.add_typer(contract.app, name="contract")
+app.add_typer(new.app, name="new")
 app.add_typer(plugins.app, name="plugins")
 
 

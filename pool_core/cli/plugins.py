@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
+#: Exit codes of pytest.
+FAILED_CHECKS = 1
+NOTHING_TO_CHECK = 5
+
 app = typer.Typer(no_args_is_help=True, help="What is installed, and how it stands.")
 app.command("doctor")(doctor.doctor)
 
@@ -84,6 +88,29 @@ def show_plugin(
             console.print(Text(f"  {entry.kind.replace('_', ' '):14}{entry.qualified:32}{entry.contribution.summary}"))
         for hook in plugin.hooks:
             console.print(Text(f"  {'hook':14}{hook}"))
+
+
+@app.command("check")
+def check_plugin(
+    name: Annotated[str, typer.Argument(help="Name of the plugin or of its distribution.", show_default=False)],
+) -> None:
+    """Run the conformance kit against an installed plugin: `pip install "pool-core[testing]"`.
+
+    Exit code 3 where a check fails.
+    """
+    import subprocess
+    import sys
+
+    from pool_core.errors import PluginError
+
+    command = [sys.executable, "-P", "-m", "pool_core.testing", name]
+    code = subprocess.run(command, check=False).returncode  # noqa: S603 - the interpreter itself
+    if code == NOTHING_TO_CHECK:
+        raise PluginError(
+            f"the plugin {name!r} offers nothing that the conformance kit is for",
+            hint="it checks tasks, backends, policies, readers and writers; hooks are for tests of their own",
+        )
+    raise typer.Exit({0: 0, FAILED_CHECKS: 3, 2: 2}.get(code, 1))
 
 
 def _describe(plugin: Plugin) -> dict[str, Any]:

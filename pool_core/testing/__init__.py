@@ -13,14 +13,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pool_core.testing.conformance.backend import BackendConformance
     from pool_core.testing.conformance.declared import Failure, ReaderExample, Supports, TaskExample
+    from pool_core.testing.conformance.policy import PolicyConformance
+    from pool_core.testing.conformance.reader import ReaderConformance
+    from pool_core.testing.conformance.task import TaskConformance
+    from pool_core.testing.conformance.writer import WriterConformance
     from pool_core.testing.members import make_signature
 
 __all__ = [
     "BackendConformance",
     "Failure",
+    "PolicyConformance",
+    "ReaderConformance",
     "ReaderExample",
     "Supports",
+    "TaskConformance",
     "TaskExample",
+    "WriterConformance",
     "make_signature",
 ]
 
@@ -31,9 +39,13 @@ _KIT = "pool_core.testing.conformance"
 _MODULES = {
     "BackendConformance": f"{_KIT}.backend",
     "Failure": f"{_KIT}.declared",
+    "PolicyConformance": f"{_KIT}.policy",
+    "ReaderConformance": f"{_KIT}.reader",
     "ReaderExample": f"{_KIT}.declared",
     "Supports": f"{_KIT}.declared",
+    "TaskConformance": f"{_KIT}.task",
     "TaskExample": f"{_KIT}.declared",
+    "WriterConformance": f"{_KIT}.writer",
     "make_signature": "pool_core.testing.members",
 }
 

@@ -38,12 +38,6 @@ _SHORT, _LONG = 0.3, 60.0
 _CONTACTS = ("socket.connect", "socket.getaddrinfo", "socket.sendto", "subprocess.Popen", "os.fork", "os.posix_spawn")
 #: What nobody is at: the address of a server that is not asked.
 _NOWHERE = "http://127.0.0.1:9/v1"
-_SCHEMA = {
-    "type": "object",
-    "properties": {"colour": {"type": "string"}},
-    "required": ["colour"],
-    "additionalProperties": False,
-}
 _SEED, _STOP = 424_242, "STOP-HERE"
 
 
@@ -72,6 +66,13 @@ class BackendConformance(PluginConformance):
     prompts: ClassVar[Sequence[Prompt]] = ()
     #: The sampling parameters of each request.
     sampling: ClassVar[Mapping[str, Any]] = {}
+    #: The JSON Schema of a prompt that asks for one, where ``schema`` is supported.
+    schema: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "properties": {"colour": {"type": "string"}},
+        "required": ["colour"],
+        "additionalProperties": False,
+    }
     #: What its server can do wrong, by name. Another API than OpenAI's has faults of its own, under the same names.
     faults: ClassVar[Mapping[str, Fault]] = FAULTS
     #: Names of `FAULTS` that its server cannot have, each with the reason.
@@ -349,7 +350,7 @@ class BackendConformance(PluginConformance):
         if not self.supports.schema:
             self.skip("declared as one that constrains no answer")
         first = self._list_prompts()[0]
-        prompt = Prompt(first.messages, first.text, _SCHEMA)
+        prompt = Prompt(first.messages, first.text, self.schema)
         if self.supports.http:
             body = self.make_backend().encode(prompt, self.sampling)
             if b"colour" not in body:
@@ -444,12 +445,13 @@ class BackendConformance(PluginConformance):
         with self._serving(self._answer_slowly) as server:
             member = Member(
                 name="a",
-                backend=self.make_backend(server.url),
+                backend=self._name_it(server.url),
                 task=_AskTask(prompts),
                 sampling=dict(self.sampling),
                 limits={"concurrency": 2},
             )
-            result = Pool(members=[member], policies=[]).run(rows, run_dir=self.folder / "run")
+            pool = Pool(members=[member], policies=[])
+            result = pool.run(rows, run_dir=self.folder / "run", registry=self.make_registry())
             most, sent = server.max_in_flight, len([one for one in server.requests if one.method == "POST"])
         if result.summary.status != "complete":
             failed = [part["message"] for row in result.rows() for part in row["generations"] if part["message"]]
@@ -459,6 +461,11 @@ class BackendConformance(PluginConformance):
                 f"{len(rows)} cells, at most 2 at a time, became {sent} requests, {most} at a time",
                 "send one request per call, and none before or behind it",
             )
+
+    def _name_it(self, base_url: str) -> dict[str, Any]:
+        """What a member has as its backend, with the paths in it absolute."""
+        config = self.make_config(self._address(base_url))
+        return {"use": self.entry.qualified, **config.model_dump(mode="json", exclude_unset=True)}
 
     def _answer_slowly(self, request: ReceivedRequest) -> Reply:
         made = self.make_reply(request, "A plain answer.")

@@ -207,7 +207,7 @@ class PluginConformance:
 
     def _import(self, module: str) -> Any:
         try:
-            found = import_elsewhere(module, self.folder)
+            found = import_elsewhere(module)
         except WorkerError as error:
             self.fail(f"importing {module!r} ends the process: {error}", "import modules without effects")
         if found.error:
@@ -277,8 +277,9 @@ class PluginConformance:
 
     def test_config_survives_pickling(self) -> None:
         """A configuration is the same in another process."""
-        for config in self._make_configs():
-            if self.call_elsewhere("the configuration", _return, config) != config:
+        configs = self._make_configs()
+        for config, again in zip(configs, self.call_elsewhere("the configuration", _return, configs), strict=True):
+            if again != config:
                 self.fail(f"{config!r} is another one after pickling", "keep its state in its fields")
 
     def _make_configs(self) -> list[BaseModel]:

@@ -24,8 +24,8 @@ _EVENTS: dict[str, Callable[[tuple[Any, ...]], str]] = {
     "socket.sendto": lambda arguments: f"sent to {arguments[1]!r}",
     "sqlite3.connect": lambda arguments: f"opened {arguments[0]!r}",
 }
-#: What an import opens: modules are imported on first use, which is how it should be.
-_CODE = (".py", ".pyc", ".so", ".pyd", ".pth", ".zip")
+#: What an import opens, which is how it should be; and what the watchdog reads while a call runs.
+_IGNORED = (".py", ".pyc", ".so", ".pyd", ".pth", ".zip", "/proc/self/statm")
 
 _watching = threading.local()
 _installed = threading.Lock()
@@ -54,10 +54,7 @@ def _install() -> None:
 
 def _note(event: str, arguments: tuple[Any, ...]) -> None:
     state = getattr(_watching, "state", None)
-    if state is None or event not in state[1] or _is_import(event, arguments):
+    if state is None or event not in state[1]:
         return
-    state[0].append(_EVENTS[event](arguments))
-
-
-def _is_import(event: str, arguments: tuple[Any, ...]) -> bool:
-    return event == "open" and str(arguments[0]).endswith(_CODE)
+    if event != "open" or not str(arguments[0]).endswith(_IGNORED):
+        state[0].append(_EVENTS[event](arguments))

@@ -7,9 +7,10 @@ import os
 import pickle
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 
 __all__ = ["Import", "WorkerError", "call_elsewhere", "import_elsewhere"]
@@ -92,13 +93,20 @@ def call_elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
     return pickle.loads(done.stdout)  # noqa: S301 - of a process of our own
 
 
-def import_elsewhere(module: str, folder: Path) -> Import:
+def import_elsewhere(module: str) -> Import:
     """Import ``module`` in a fresh interpreter, with the warnings of an ordinary start.
 
     Raises:
         WorkerError: the process died of it.
     """
-    return Import(**json.loads(_run([_IMPORT, module, str(folder / "printed")], b"").stdout))
+    return _import(module, tuple(sys.path))
+
+
+@lru_cache(maxsize=64)
+def _import(module: str, path: tuple[str, ...]) -> Import:
+    """One process for all that ask of one module: several checks do, and so do several classes."""
+    with tempfile.TemporaryDirectory() as folder:
+        return Import(**json.loads(_run([_IMPORT, module, f"{folder}/printed"], b"").stdout))
 
 
 def _run(arguments: list[str], sent: bytes) -> subprocess.CompletedProcess[bytes]:

@@ -15,12 +15,20 @@ from pool_core.registry import Entry, Registry
 from pool_core.registry.records import Kind
 from pool_core.testing.conformance.backend import BackendConformance
 from pool_core.testing.conformance.base import PluginConformance
+from pool_core.testing.conformance.policy import PolicyConformance
+from pool_core.testing.conformance.reader import ReaderConformance
+from pool_core.testing.conformance.task import TaskConformance
+from pool_core.testing.conformance.writer import WriterConformance
 
 __all__ = ["KITS", "collect_suite", "run_suite"]
 
 #: The class that each kind of thing has to pass. A prompt format has none.
 KITS: dict[Kind, type[PluginConformance]] = {
+    "task": TaskConformance,
     "backend": BackendConformance,
+    "policy": PolicyConformance,
+    "reader": ReaderConformance,
+    "writer": WriterConformance,
 }
 
 _MODULE = """

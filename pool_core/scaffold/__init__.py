@@ -1,0 +1,1 @@
+"""A new plugin as a folder of files: what `pool new plugin` writes."""
