@@ -118,7 +118,10 @@ class PluginConformance:
         """End the check: what was seen, and what to do."""
         check = _find_check()
         about = self.use or type(self).__name__
-        pytest.fail(f"{about}: check {check}\n  seen: {seen}\n  to do: {cure}", pytrace=False)
+        lines = " ".join(line.strip() for line in seen.splitlines())
+        raise pytest.fail.Exception(
+            f"{about}: check {check}\n  seen: {lines}\n  to do: {cure}", pytrace=False
+        ) from None
 
     def skip(self, why: str) -> NoReturn:
         """End a check that does not apply, as the class has declared."""

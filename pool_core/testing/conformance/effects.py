@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -39,11 +40,15 @@ def watch_effects(*events: str) -> Iterator[list[str]]:
     """
     _install()
     found: list[str] = []
+    collecting = gc.isenabled()
+    gc.disable()  # what others have left for the collector to close is not the doing of the block
     _watching.state = (found, frozenset(events or _EVENTS))
     try:
         yield found
     finally:
         del _watching.state
+        if collecting:
+            gc.enable()
 
 
 def _install() -> None:

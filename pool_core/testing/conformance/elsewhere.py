@@ -25,6 +25,9 @@ os.dup2(2, 1)
 function, arguments = pickle.load(sys.stdin.buffer)
 replies.write(pickle.dumps(function(*arguments)))
 replies.close()
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(0)  # a thread of an HTTP client that asks for the interpreter while it is taken apart aborts the process
 """
 
 _IMPORT = """

@@ -18,7 +18,12 @@ TRIPWIRE = "POOL_CONFORMANCE_RAN"
 
 #: The same examples in every run; nothing is written down, and no example has a time limit of its own.
 QUIET = settings(
-    max_examples=60, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=60,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
 )
 
 #: Any text, half surrogate pairs and control characters included.

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from pool_core.testing.replies import Fault, Reply
 
 if TYPE_CHECKING:
-    from pool_core.testing.conformance.backend import BackendConformance
+    from pool_core.testing.conformance.backend_suite import BackendSuite
 
 __all__ = ["KEY_VARIABLE", "Canary", "watch_secrets"]
 
@@ -46,7 +46,7 @@ class Canary:
         return next((how for how, spelling in _spell(cls.value).items() if spelling in text), "")
 
     @classmethod
-    def make_leaks(cls, suite: BackendConformance) -> Mapping[str, Reply | Fault]:
+    def make_leaks(cls, suite: BackendSuite) -> Mapping[str, Reply | Fault]:
         """Replies that repeat the key, in every place of a reply."""
         key, body = cls.value, {"error": {"message": f"bad key {cls.value}", "type": cls.value, "code": cls.value}}
         faults = {name: suite.faults.get(name) for name in ("no-choices", "empty-body")}
