@@ -54,7 +54,7 @@ from pool_core.testing.message_faults import MESSAGE_FAULTS
 from pool_core.testing.replies import Fault
 
 FOLDER = Path(__file__).parent / "reference"
-PLUGINS = ("standard", "replay", "openai", "anthropic")
+PLUGINS = ("standard", "replay", "openai", "anthropic", "litellm")
 
 _NOTE = "<!-- Made by docs/gen_reference.py. Change the code that it reads, then run it again. -->"
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -128,6 +128,7 @@ def make_plugin_pages() -> dict[str, str]:
     """One page on the configurations of each first-party plugin, by file name."""
     registry = Registry.discover()
     more = {"openai": _make_openai_tables(), "anthropic": _make_anthropic_tables()}
+    more["litellm"] = _make_litellm_tables()
     return {f"plugin-{name}.md": _make_plugin(registry, name, more.get(name, [])) for name in PLUGINS}
 
 
@@ -137,7 +138,8 @@ def _make_recipe() -> str:
         "",
         "Every key of a recipe. [The recipe](../recipe.md) explains how they work together. Unknown keys are refused.",
         "The configuration that stands beside a `use:` is the plugin's own: [standard](plugin-standard.md),",
-        "[replay](plugin-replay.md), [openai](plugin-openai.md), [anthropic](plugin-anthropic.md).",
+        "[replay](plugin-replay.md), [openai](plugin-openai.md), [anthropic](plugin-anthropic.md),",
+        "[litellm](plugin-litellm.md).",
     ]
     for title, model in _SECTIONS:
         lines += ["", f"## {title}", "", _read_doc(model), "", *_make_table(model)]
@@ -345,6 +347,28 @@ def _make_anthropic_tables() -> list[str]:
         "| the server says | finish_reason |",
         "|---|---|",
         *(f"| `{theirs}` | `{ours}` |" for theirs, ours in STOP_REASONS.items()),
+    ]
+
+
+def _make_litellm_tables() -> list[str]:
+    """What the exceptions of LiteLLM mean to the backend ``litellm``."""
+    from pool_litellm.causes import CLASSES  # noqa: PLC0415 - a plugin
+
+    return [
+        "",
+        "## What goes wrong, and what it means",
+        "",
+        "The first class of an exception that stands here decides, those that it derives from included. A code of the",
+        "provider's that [pool-openai](plugin-openai.md#codes-and-types-of-providers-errors) knows comes before it.",
+        "Where a class says no more than that a request was refused, or is `APIError`, the status decides. An",
+        "`InternalServerError` that came of a broken connection is `transport`, of an unreadable reply `bad_reply`.",
+        "",
+        "| class | cause |",
+        "|---|---|",
+        *(
+            f"| `{name}` | `{verdict.cause}`{', and the member is stopped' if verdict.stops_member else ''} |"
+            for name, verdict in CLASSES.items()
+        ),
     ]
 
 

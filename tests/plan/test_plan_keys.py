@@ -15,7 +15,7 @@ from pool_core.recipe.models import Limits, Member, PoolSpec, Recipe, Sampling
 from pool_core.registry import Registry
 from pool_core.registry.records import HOOKS
 
-FIRST_PARTY = ("standard", "replay", "openai", "anthropic")
+FIRST_PARTY = ("standard", "replay", "openai", "anthropic", "litellm")
 
 pytestmark = pytest.mark.plugins(*FIRST_PARTY)
 
@@ -116,6 +116,18 @@ CASES = {
             "max_answer_bytes": 99,
             "trust_env": True,
             "ca_file": "/nowhere.pem",
+        },
+    ),
+    "litellm/litellm": (
+        {"backend": {"use": "litellm/litellm", "model": "p/m"}, "task": STRUCTURED},
+        "backend",
+        {
+            "model": "p/n",
+            "api_base": "http://127.0.0.1:2/v1",
+            "api_version": "2",
+            "api_key": "env:OTHER",
+            "json_schema": True,
+            "extra": {"top_k": 3},
         },
     ),
     "replay/replay": (
