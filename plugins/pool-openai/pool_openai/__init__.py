@@ -13,3 +13,8 @@ def pool_backends() -> Iterator[Contribution]:
     yield Contribution(
         "openai-batch", "pool_openai.batch_backend:OpenAIBatch", "OpenAI's Batch API: within a day, at half the price."
     )
+
+
+@hookimpl
+def pool_conformance() -> Iterator[str]:
+    yield "pool_openai.conformance"
