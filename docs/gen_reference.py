@@ -59,7 +59,7 @@ from pool_core.testing.replies import Fault
 __all__ = ["FOLDER", "NOTE", "PLUGINS", "make_core_pages", "make_plugin_pages"]
 
 FOLDER = Path(__file__).parent / "reference"
-PLUGINS = ("standard", "replay", "openai", "anthropic")
+PLUGINS = ("standard", "replay", "openai", "anthropic", "litellm")
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The recipe", Recipe),
@@ -139,7 +139,7 @@ def make_plugin_pages() -> dict[str, str]:
     from gen_openai import make_openai_tables  # noqa: PLC0415 - needs the plugin
 
     registry = Registry.discover()
-    more = {"openai": make_openai_tables(), "anthropic": _make_anthropic_tables()}
+    more = {"openai": make_openai_tables(), "anthropic": _make_anthropic_tables(), "litellm": _make_litellm_tables()}
     return {f"plugin-{name}.md": _make_plugin(registry, name, more.get(name, [])) for name in PLUGINS}
 
 
@@ -148,8 +148,9 @@ def _make_recipe() -> str:
         "# Reference: the recipe",
         "",
         "Every key of a recipe. [The recipe](../how-to/recipe.md) explains how they work together. Unknown keys are",
-        "refused. The configuration that stands beside a `use:` is the plugin's own: [standard](plugin-standard.md),",
-        "[replay](plugin-replay.md), [openai](plugin-openai.md), [anthropic](plugin-anthropic.md).",
+        "refused. The configuration that stands beside a `use:` is the plugin's own:",
+        *(f"[{name}](plugin-{name}.md)," for name in PLUGINS[:-1]),
+        f"[{PLUGINS[-1]}](plugin-{PLUGINS[-1]}.md).",
     ]
     for title, model in _SECTIONS:
         lines += ["", f"## {title}", "", read_doc(model), "", *_make_table(model)]
@@ -274,6 +275,28 @@ def _make_anthropic_tables() -> list[str]:
         "| the server says | finish_reason |",
         "|---|---|",
         *(f"| `{theirs}` | `{ours}` |" for theirs, ours in STOP_REASONS.items()),
+    ]
+
+
+def _make_litellm_tables() -> list[str]:
+    """What the exceptions of LiteLLM mean to the backend ``litellm``."""
+    from pool_litellm.causes import CLASSES  # noqa: PLC0415 - a plugin
+
+    return [
+        "",
+        "## What goes wrong, and what it means",
+        "",
+        "The first class of an exception that stands here decides, those that it derives from included. A code of the",
+        "provider's that [pool-openai](plugin-openai.md#codes-and-types-of-providers-errors) knows comes before it.",
+        "Where a class says no more than that a request was refused, or is `APIError`, the status decides. An",
+        "`InternalServerError` that came of a broken connection is `transport`, of an unreadable reply `bad_reply`.",
+        "",
+        "| class | cause |",
+        "|---|---|",
+        *(
+            f"| `{name}` | `{verdict.cause}`{', and the member is stopped' if verdict.stops_member else ''} |"
+            for name, verdict in CLASSES.items()
+        ),
     ]
 
 

@@ -156,6 +156,7 @@ class Engine:
                 timer.cancel()
             try:
                 await _close_writer(writer)
+                self.notes += filter(None, map(_note_durable, backends.values()))
             finally:
                 self._reader.close()
                 problems = await asyncio.gather(*map(_close, backends.values()))
@@ -173,6 +174,7 @@ class Engine:
         lanes: dict[str, Lane] = {}
         for work, backend in zip(works, self.backends, strict=True):
             backend.pause = _cap_pause(quotas[backend.quota], work.member.limits.max_wait)
+            backend.folder = self.store.folder / "backends"
             quota, budget = quotas[backend.quota], retries[backend.quota]
             spending = Spending(work.member, self._account, self._stop_by_limit)
             caller = Caller(work, backend, quota, budget, spending, self.random)
@@ -296,6 +298,17 @@ async def _close(backend: Backend[Any]) -> str:
         if isinstance(error, asyncio.CancelledError) and is_cancelled():
             raise
         return f"the backend {backend.model} cannot be closed: {describe_error(error)}"
+    return ""
+
+
+def _note_durable(backend: Backend[Any]) -> str:
+    """Tell a backend that its answers are durable. Returns what went wrong, empty if nothing did."""
+    try:
+        backend.note_durable()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a broken backend must not hold up the end of a run
+        return f"the backend {backend.model} does not let go of what is done: {describe_error(error)}"
     return ""
 
 

@@ -260,7 +260,8 @@ class WorkList:
         except Exception as error:  # noqa: BLE001 - a broken backend costs its cell, never the run
             broken = f"the backend {member.backend.name} cannot write the request: {type(error).__name__}: {error}"
             return Outcome("failed", Cause.PLUGIN, broken)
-        cell.request = Request(next(self._request_ids), prompt, sampling, cell.sample, body, member.limits.timeout)
+        number, seconds = next(self._request_ids), member.limits.timeout
+        cell.request = Request(number, prompt, sampling, cell.sample, body, seconds, cell.request_key)
         return None
 
     def _take_answer(self, cell: Cell) -> tuple[int, Answer] | None:

@@ -1,4 +1,4 @@
-"""What backends of one request and one reply have in common."""
+"""What backends that ask a server have in common."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pool_core.interfaces.values import Answer, Cause, Request
 if TYPE_CHECKING:
     from pyreqwest.client import Client
 
-__all__ = ["HttpBackend", "HttpConfigT", "note_schema"]
+__all__ = ["HttpBackend", "HttpCallBackend", "HttpConfigT", "note_schema"]
 
 HttpConfigT = TypeVar("HttpConfigT", bound=HttpConfig)
 
@@ -30,9 +30,9 @@ _log = logging.getLogger(__name__)
 
 
 class HttpBackend(Backend[HttpConfigT]):
-    """Sends each request once, to the configured address only. Retries nothing and follows no redirect.
+    """Has a key and a client, and sends to the configured address only. Follows no redirect.
 
-    A subclass says how requests are written (`encode`) and replies read (`decode`).
+    A subclass says how it answers; `HttpCallBackend` is for those where each request has its own reply.
     """
 
     #: What it calls itself.
@@ -88,9 +88,41 @@ class HttpBackend(Backend[HttpConfigT]):
             self._failures = Failures(self.config, key, self._failures.read_exhaustion)
         return key is not None and (known is None or key.reveal() != known.reveal())
 
+    def warn_once(self, kind: str, message: str, *values: object) -> None:
+        """Log a warning, unless one of its ``kind`` was logged."""
+        if kind not in self._noted:
+            self._noted.add(kind)
+            _log.warning("%s: " + message, self.endpoint, *values)
+
+    def read_wait(self, headers: Mapping[str, str]) -> float | None:
+        """Seconds until a limit of which nothing is left takes requests again; None where something is left."""
+        return read_exhaustion(headers)
+
+    async def aclose(self) -> None:
+        client, self._client, self._failures = self._client, None, self._make_failures()
+        if client is not None:
+            await client.close()
+
+    def _make_failures(self) -> Failures:
+        return Failures(self.config, read_exhaustion=self.read_wait)
+
+    def _get_client(self) -> Client:
+        """The client. Raises `BackendError` before `open`."""
+        if self._client is None:
+            raise BackendError(Cause.PLUGIN, "the backend is not open", where=self.endpoint, hint="call open() first")
+        return self._client
+
+
+class HttpCallBackend(HttpBackend[HttpConfigT]):
+    """Sends each request once, and reads its reply. Retries nothing.
+
+    A subclass says how requests are written (`encode`) and replies read (`decode`).
+    """
+
     async def generate(self, request: Request) -> Answer:
         failures = self._failures  # held for the whole call: its key is the one to mask, whatever open() does meanwhile
-        reply = await self._send(request.body, request.timeout)
+        headers = (*self.reply_headers, "location")
+        reply = await send(self._get_client(), failures, request.body, request.timeout, headers=headers)
         answer = self.decode(reply, request, failures)
         self.note_oddities(answer)
         seconds = failures.read_exhaustion(reply.headers)
@@ -108,29 +140,6 @@ class HttpBackend(Backend[HttpConfigT]):
 
     def note_oddities(self, answer: Answer) -> None:
         """Log what is odd about a reply that is an answer all the same, each kind once: see `warn_once`."""
-
-    def warn_once(self, kind: str, message: str, *values: object) -> None:
-        """Log a warning, unless one of its ``kind`` was logged."""
-        if kind not in self._noted:
-            self._noted.add(kind)
-            _log.warning("%s: " + message, self.endpoint, *values)
-
-    def read_wait(self, headers: Mapping[str, str]) -> float | None:
-        """Seconds until a limit of which nothing is left takes requests again; None where something is left."""
-        return read_exhaustion(headers)
-
-    async def aclose(self) -> None:
-        client, self._client, self._failures = self._client, None, self._make_failures()
-        if client is not None:
-            await client.close()
-
-    async def _send(self, body: bytes, seconds: float) -> HttpReply:
-        if self._client is None:
-            raise BackendError(Cause.PLUGIN, "the backend is not open", where=self.endpoint, hint="call open() first")
-        return await send(self._client, self._failures, body, seconds, headers=(*self.reply_headers, "location"))
-
-    def _make_failures(self) -> Failures:
-        return Failures(self.config, read_exhaustion=self.read_wait)
 
 
 def _describe_identity(endpoint: str, config: HttpConfig) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel
@@ -48,6 +49,10 @@ class Backend(ABC, Generic[ConfigT]):
     #: its quota takes no request, where a reply that succeeded says so: nothing is sent until they are over.
     #: A call that failed says the same by `BackendError.retry_after`.
     pause: Callable[[float], None] | None = None
+
+    #: Set by the engine before `open`, None outside of a run. A folder of the run, which may have to be made, for
+    #: what must outlive a kill: such as what was submitted and is still to come.
+    folder: Path | None = None
 
     def __init__(self, config: ConfigT) -> None:
         self.config = config
@@ -132,6 +137,12 @@ class Backend(ABC, Generic[ConfigT]):
 
         Raises:
             BackendError: no answer; its cause decides what happens next.
+        """
+
+    def note_durable(self) -> None:
+        """Everything that `generate` has answered so far is durable now, and is not asked again after a kill.
+
+        Called at the end of a run, before `aclose`, unless the run could not write what it had.
         """
 
     async def aclose(self) -> None:

@@ -100,6 +100,8 @@ class Request:
     body: bytes
     #: Upper limit for this call in seconds, connection set-up included.
     timeout: float
+    #: The request key: that of one cell is the same in every start of a run, while the same is asked. Else empty.
+    key: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,8 @@ class Offer:
     model: str
     #: Address of the provider's API, such as ``https://api.openai.com/v1``.
     url: str
+    #: What is paid of the list price: 0.5 for half of it.
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,8 @@ class Capabilities:
     schema: bool = False
     #: What is bought, where a provider may have a price for it.
     offer: Offer | None = None
+    #: What suits the backend of ``limits:``, by name, where the recipe does not say: a batch takes hours.
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
 
 Level: TypeAlias = Literal["error", "warning", "info"]

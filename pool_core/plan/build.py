@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from pool_core.errors import RecipeError, RowsError, TemplateError
 from pool_core.interfaces.frozen import freeze
 from pool_core.interfaces.policy import MemberSignature, merge_schema
@@ -27,7 +29,7 @@ from pool_core.plan.provenance import describe_plugins
 from pool_core.plan.resolve import Resolver
 from pool_core.plan.rows import FileRows, RowSource, merge_columns, take_sample
 from pool_core.recipe.locate import locate
-from pool_core.recipe.models import Member, Recipe
+from pool_core.recipe.models import Limits, Member, Recipe
 from pool_core.recipe.yaml_source import KeyPath, Source
 from pool_core.registry import Registry
 from pool_core.watchdog import Watchdog
@@ -141,7 +143,7 @@ def _plan_member(
         capabilities=capabilities,
         sampling=sampling,
         seed=seed,
-        limits=member.limits,
+        limits=_choose_limits(member.limits, capabilities.limits, f"the backend {backend.name}"),
         adapter=adapter,
         prompt_format=prompt_format,
         when=_compile_when(member, source, path),
@@ -172,6 +174,16 @@ def _plan_member(
         request_fingerprint=fingerprint_requests(parts),
         parse_fingerprint=fingerprint_parsing(parts),
     )
+
+
+def _choose_limits(written: Limits, suiting: Mapping[str, Any], label: str) -> Limits:
+    """What the recipe says, and where it does not, what suits the backend."""
+    if not suiting:
+        return written
+    try:
+        return Limits(**{**suiting, **{name: getattr(written, name) for name in written.model_fields_set}})
+    except ValidationError as error:
+        raise RecipeError(f"{label} names limits that are none: {error}", hint="report it to its authors") from None
 
 
 def _compile_when(member: Member, source: Source | None, path: KeyPath) -> Expression | None:

@@ -40,6 +40,12 @@ class TokenPrice:
     #: Rates of calls with long prompts: the number of prompt tokens beyond which each holds, ascending.
     steps: tuple[tuple[int, Rate], ...] = ()
 
+    def scale(self, share: float) -> TokenPrice:
+        """What they cost where only a share of the price is paid."""
+        steps = tuple((start, Rate(rate.input * share, rate.output * share)) for start, rate in self.steps)
+        base = Rate(self.base.input * share, self.base.output * share)
+        return TokenPrice(base, f"{self.source}, times {share:g}", steps)
+
     def find_rate(self, input_tokens: float) -> Rate:
         """The rate of a call whose prompt has so many tokens."""
         rate = self.base
@@ -66,7 +72,8 @@ def find_price(written: Price | None, offer: Offer | None) -> TokenPrice | None:
         return TokenPrice(Rate(written.input, written.output), "recipe")
     if offer is None or not offer.url.startswith("https://") or not knows_prices():
         return None  # nobody sells over plain HTTP: a server of one's own need not wait for the import
-    return look_up_price(offer)
+    found = look_up_price(offer)
+    return found if found is None or offer.share == 1 else found.scale(offer.share)
 
 
 def knows_prices() -> bool:

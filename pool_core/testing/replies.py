@@ -39,6 +39,8 @@ class ReceivedRequest:
     received_at: float
     #: Number of the connection that it came on, from 0.
     connection: int
+    #: What stands behind the ``?``, by name; the last of several values.
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pool_core.testing.replies import Fault, ReceivedRequest, Reply, make_chat_body, make_text_body, write_reply
 
@@ -190,7 +190,9 @@ async def _read_request(reader: asyncio.StreamReader, connection: int) -> Receiv
         body = json.loads(raw)
     except ValueError:
         body = None
-    return ReceivedRequest(method, urlsplit(target).path, headers, body, raw, time.monotonic(), connection)
+    url = urlsplit(target)
+    query = dict(parse_qsl(url.query))
+    return ReceivedRequest(method, url.path, headers, body, raw, time.monotonic(), connection, query)
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

@@ -73,7 +73,15 @@ finally:
 
 #: What a run needs and a check does not. Together they would cost a check half of its time again.
 OF_A_RUN = ["asyncio", "concurrent.futures", "pyreqwest", "pyarrow", "sqlite3", "ssl"]
-OF_A_RUN += ["pool_core.engine.run", "pool_core.job", "pool_core.store.store"]
+OF_A_RUN += [
+    "json_repair",
+    "jsonschema_rs",
+    "litellm",
+    "openai",
+    "pool_core.engine.run",
+    "pool_core.job",
+    "pool_core.store.store",
+]
 OF_TEXT = ["rich", "pool_core.report.findings"]
 
 RECIPE = """

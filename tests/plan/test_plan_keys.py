@@ -16,7 +16,7 @@ from pool_core.recipe.models import Limits, Member, PoolSpec, Recipe, Sampling
 from pool_core.registry import Registry
 from pool_core.registry.records import HOOKS
 
-FIRST_PARTY = ("standard", "replay", "openai", "anthropic")
+FIRST_PARTY = ("standard", "replay", "openai", "anthropic", "litellm")
 
 pytestmark = pytest.mark.plugins(*FIRST_PARTY)
 
@@ -34,6 +34,23 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 STRUCTURED = {"use": "standard/structured-generation", "json_schema": SCHEMA}
 OUTPUT_CLASS = "pool_standard.tasks.text_generation:TextGenerationOutput"
 OPENAI = {"use": "openai/openai", "model": "m", "base_url": "http://127.0.0.1:1/v1"}
+
+OPENAI_VALUES = {
+    "model": "n",
+    "base_url": "http://127.0.0.1:2/v1",
+    "api": ("completions", TEXT),
+    "json_schema": False,
+    "api_key": "env:OTHER",
+    "key_header": "api-key",
+    "organization": "we",
+    "headers": {"x-tier": "2"},
+    "extra": {"top_k": 3},
+    "connect_timeout": 1,
+    "first_byte_timeout": 9,
+    "max_answer_bytes": 99,
+    "trust_env": True,
+    "ca_file": "/nowhere.pem",
+}
 
 #: Of each plugin: the member that has it, where in it the settings stand, and another value of each. A value that
 #: is a pair brings other keys of the member along, without which the recipe would not be valid.
@@ -76,25 +93,11 @@ CASES = {
         "prompt_format",
         {"template": f"x{TEMPLATE}", "bos_token": "<s>", "eos_token": "</s>", "stop": ["</s>"]},
     ),
-    "openai/openai": (
-        {"backend": OPENAI, "task": STRUCTURED},
+    "openai/openai": ({"backend": OPENAI, "task": STRUCTURED}, "backend", OPENAI_VALUES),
+    "openai/openai-batch": (
+        {"backend": {**OPENAI, "use": "openai/openai-batch"}, "task": STRUCTURED},
         "backend",
-        {
-            "model": "n",
-            "base_url": "http://127.0.0.1:2/v1",
-            "api": ("completions", TEXT),
-            "json_schema": False,
-            "api_key": "env:OTHER",
-            "key_header": "api-key",
-            "organization": "we",
-            "headers": {"x-tier": "2"},
-            "extra": {"top_k": 3},
-            "connect_timeout": 1,
-            "first_byte_timeout": 9,
-            "max_answer_bytes": 99,
-            "trust_env": True,
-            "ca_file": "/nowhere.pem",
-        },
+        {**OPENAI_VALUES, "batch_size": 9, "idle": 1, "poll": 1},
     ),
     "anthropic/anthropic": (
         {"backend": {"use": "anthropic/anthropic", "model": "m", "base_url": "http://127.0.0.1:1"}},
@@ -114,6 +117,18 @@ CASES = {
             "max_answer_bytes": 99,
             "trust_env": True,
             "ca_file": "/nowhere.pem",
+        },
+    ),
+    "litellm/litellm": (
+        {"backend": {"use": "litellm/litellm", "model": "p/m"}, "task": STRUCTURED},
+        "backend",
+        {
+            "model": "p/n",
+            "api_base": "http://127.0.0.1:2/v1",
+            "api_version": "2",
+            "api_key": "env:OTHER",
+            "json_schema": True,
+            "extra": {"top_k": 3},
         },
     ),
     "replay/replay": (

@@ -9,7 +9,7 @@ from pool_anthropic.config import AnthropicConfig
 from pool_anthropic.replies import STOP_REASONS, decode_reply
 from pool_anthropic.requests import encode_request
 from pool_anthropic.waits import REPLY_HEADERS, read_exhaustion
-from pool_core.http.backend import HttpBackend, note_schema
+from pool_core.http.backend import HttpCallBackend, note_schema
 from pool_core.http.client import HttpReply
 from pool_core.http.failures import Failures
 from pool_core.interfaces.values import Answer, Capabilities, Offer, Prompt, Request
@@ -19,7 +19,7 @@ __all__ = ["Anthropic"]
 _KNOWN_REASONS = frozenset(STOP_REASONS.values())
 
 
-class Anthropic(HttpBackend[AnthropicConfig]):
+class Anthropic(HttpCallBackend[AnthropicConfig]):
     """Sends each request once, to the configured address only. Retries nothing and follows no redirect."""
 
     Config = AnthropicConfig

@@ -10,6 +10,9 @@ from pool_core.api import Contribution, hookimpl
 @hookimpl
 def pool_backends() -> Iterator[Contribution]:
     yield Contribution("openai", "pool_openai.backend:OpenAI", "Any OpenAI-compatible server, chat or text.")
+    yield Contribution(
+        "openai-batch", "pool_openai.batch_backend:OpenAIBatch", "OpenAI's Batch API: within a day, at half the price."
+    )
 
 
 @hookimpl

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pool_core.http.backend import HttpBackend, note_schema
+from pool_core.http.backend import HttpCallBackend, note_schema
 from pool_core.http.client import HttpReply
 from pool_core.http.failures import Failures
 from pool_core.interfaces.values import Answer, Capabilities, Offer, Prompt, Request
@@ -18,7 +18,7 @@ __all__ = ["OpenAI"]
 _KNOWN_REASONS = frozenset(FINISH_REASONS.values())
 
 
-class OpenAI(HttpBackend[OpenAIConfig]):
+class OpenAI(HttpCallBackend[OpenAIConfig]):
     """Sends each request once, to the configured address only. Retries nothing and follows no redirect."""
 
     Config = OpenAIConfig

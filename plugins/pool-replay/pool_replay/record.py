@@ -73,7 +73,7 @@ class Record(Backend[RecordConfig]):
         return self._backend.describe_headers()
 
     async def open(self) -> None:
-        self._backend.pause = self.pause
+        self._backend.pause, self._backend.folder = self.pause, self.folder
         self._writer.open()
         try:
             self._recorded = {_identify(entry) for entry in read_recording(self.config.path)}
@@ -93,6 +93,9 @@ class Record(Backend[RecordConfig]):
             self._recorded.add(key)
             self._append(entry)
         return answer
+
+    def note_durable(self) -> None:
+        self._backend.note_durable()
 
     async def aclose(self) -> None:
         self._writer.close()

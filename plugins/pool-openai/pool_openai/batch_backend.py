@@ -1,0 +1,308 @@
+"""The backend ``openai-batch``: requests are answered within a day, for half the price."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Any, Literal
+from uuid import uuid4
+
+from pool_core.errors import BackendError
+from pool_core.http.backend import HttpBackend, note_schema
+from pool_core.interfaces.values import Answer, Capabilities, Cause, Offer, Prompt, Request
+from pool_openai.batch_api import TRANSIENT, BatchApi
+from pool_openai.batch_config import OpenAIBatchConfig
+from pool_openai.batch_files import Line, read_results, split_lines, write_lines
+from pool_openai.batch_ledger import Ledger, Submission
+from pool_openai.wire import encode_request
+
+__all__ = ["OpenAIBatch"]
+
+#: Half the price, within a day: https://developers.openai.com/api/docs/guides/batch.
+_SHARE, _DAY = 0.5, 86_400.0
+#: Most requests that the engine has in flight.
+_MOST_IN_FLIGHT = 10_000
+
+Result = Answer | BackendError
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """Requests of one batch, from the first that is collected to the last that is handed out."""
+
+    #: The bodies by custom id; empty where an earlier process has sent them.
+    bodies: dict[str, bytes]
+    submission: Submission | None = None
+    #: Set by each request that comes, and when it is full.
+    grown: asyncio.Event = field(default_factory=asyncio.Event)
+    full: bool = False
+    #: Makes the batch, waits for it and gives its results; each is taken out when it is handed over.
+    task: asyncio.Task[dict[str, Result]] | None = None
+
+
+class OpenAIBatch(HttpBackend[OpenAIBatchConfig]):
+    """Collects requests into batches at the provider, and joins the results by custom id.
+
+    The custom id is the request key, so a request that an earlier process has submitted, or an attempt that
+    was given up, is found again and not paid twice. What is submitted stands in a file of the run before
+    anything is sent; a batch that is there without its name is found by a token in its metadata.
+    `BatchBackend` is not its base: there a result belongs to one call, here it may wait for a later one.
+    """
+
+    Config = OpenAIBatchConfig
+    agent = "pool-openai"
+
+    def __init__(self, config: OpenAIBatchConfig) -> None:
+        super().__init__(config)
+        self._ledger: Ledger | None = None
+        #: The group that is collecting requests.
+        self._open: _Group | None = None
+        #: By custom id, the groups whose results are to come; by request key, those that no call waits for.
+        self._groups: dict[str, _Group] = {}
+        self._unclaimed: dict[str, deque[str]] = defaultdict(deque)
+        #: How many custom ids each request key has had.
+        self._numbers: dict[str, int] = defaultdict(int)
+        #: Custom ids whose results were handed over.
+        self._delivered: set[str] = set()
+
+    @classmethod
+    def capabilities(cls, config: OpenAIBatchConfig, inner: Mapping[str, Capabilities]) -> Capabilities:
+        takes: Literal["chat", "text"] = "chat" if config.api == "chat" else "text"
+        return Capabilities(
+            takes=takes,
+            seed=True,
+            stop=True,
+            schema=config.constrains,
+            offer=Offer(config.model, config.base_url, _SHARE),
+            limits={
+                "concurrency": min(config.batch_size, _MOST_IN_FLIGHT),
+                "timeout": _DAY + 7200,
+                "deadline": 7 * _DAY,
+                "max_stall": 7 * _DAY,
+            },
+        )
+
+    @property
+    def quota(self) -> str:
+        return f"batches of {super().quota}"
+
+    def encode(self, prompt: Prompt, sampling: Mapping[str, Any]) -> bytes:
+        return encode_request(self.config, prompt, sampling)
+
+    async def open(self) -> None:
+        """Read the key, make the client, and find out what an earlier process has submitted."""
+        await super().open()
+        if self._ledger is not None:
+            return
+        name = blake2b(f"{self.identity} {self.quota}".encode(), digest_size=8).hexdigest()
+        ledger = Ledger(self.folder, f"openai-batch-{name}")
+        for submission in ledger.list():
+            known = submission
+            if known.batch is None:
+                batch = await self._make_api().find_batch(known.token)
+                if batch is None:  # nothing was made of it, so nothing is paid
+                    ledger.remove(known)
+                    continue
+                known = replace(known, batch=batch)
+                ledger.write(known)
+            group = _Group({}, known)
+            for custom_id in known.custom_ids:
+                key = custom_id.rpartition("-")[0]
+                self._numbers[key] += 1
+                if custom_id not in known.done:
+                    self._groups[custom_id] = group
+                    self._unclaimed[key].append(custom_id)
+        self._ledger = ledger
+
+    async def generate(self, request: Request) -> Answer:
+        key = request.key.hex() or blake2b(request.body, digest_size=16).hexdigest()
+        custom_id = self._claim(key) or self._enqueue(key, request.body)
+        group = self._groups[custom_id]
+        if group.task is None:
+            group.task = asyncio.ensure_future(self._run(group))
+        task = group.task
+        try:
+            results = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._unclaimed[key].append(custom_id)  # another attempt takes it up: it may be paid already
+            raise
+        except BackendError:
+            if custom_id in self._groups:  # its batch is there, so it may be paid: another attempt waits for it
+                self._unclaimed[key].append(custom_id)
+                if group.task is task:
+                    group.task = None
+            raise
+        del self._groups[custom_id]
+        self._delivered.add(custom_id)
+        result = results.pop(custom_id)
+        if isinstance(result, BackendError):
+            raise result
+        return note_schema(self, result, request.prompt.schema) if self.config.constrains else result
+
+    def note_durable(self) -> None:
+        if self._ledger is not None:
+            self._ledger.settle(self._delivered)
+            self._delivered.clear()
+
+    async def aclose(self) -> None:
+        """End waiting. Batches go on at the provider, and the next start of the run takes them up."""
+        tasks = {group.task for group in self._groups.values() if group.task is not None}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._groups.clear()
+        self._unclaimed.clear()
+        self._numbers.clear()
+        self._open = self._ledger = None
+        await super().aclose()
+
+    def _enqueue(self, key: str, body: bytes) -> str:
+        """Put a request into the group that is collecting. Returns its custom id."""
+        self._numbers[key] += 1
+        custom_id = f"{key}-{self._numbers[key]}"
+        group = self._open = self._open or _Group({})
+        group.bodies[custom_id] = body
+        group.full = len(group.bodies) >= self.config.batch_size
+        group.grown.set()
+        if group.full:
+            self._open = None
+        self._groups[custom_id] = group
+        return custom_id
+
+    def _claim(self, key: str) -> str:
+        """The custom id of a request that is submitted and that no call waits for; empty where there is none."""
+        waiting = self._unclaimed.get(key)
+        while waiting:
+            custom_id = waiting.popleft()
+            if custom_id in self._groups:  # else its batch has failed, and it was given up
+                return custom_id
+        return ""
+
+    def _give_up(self, custom_ids: Iterable[str]) -> None:
+        """Forget requests that no batch has: they are asked anew."""
+        for custom_id in custom_ids:
+            self._groups.pop(custom_id, None)
+
+    async def _run(self, group: _Group) -> dict[str, Result]:
+        """The results of a group, by custom id. Raises `BackendError` where there are none for now, or none at all."""
+        if group.submission is None:
+            await self._fill(group)
+            return await self._submit(group)
+        return await self._collect(group.submission, group.bodies)
+
+    async def _fill(self, group: _Group) -> None:
+        """Wait until the group is full, or no request has come for a while."""
+        while not group.full:
+            group.grown.clear()
+            try:
+                async with asyncio.timeout(self.config.idle):
+                    await group.grown.wait()
+            except TimeoutError:
+                break
+        if self._open is group:
+            self._open = None
+
+    async def _submit(self, group: _Group) -> dict[str, Result]:
+        """Make the batches of a full group, and wait for them: one, or several where it is too large for a file."""
+        lines = [Line(custom_id, body) for custom_id, body in group.bodies.items()]
+        first, *rest = split_lines(lines)
+        parts = []
+        for more in rest:
+            part = _Group({line.custom_id: line.body for line in more})
+            part.full = True
+            parts.append(part)
+            for line in more:
+                self._groups[line.custom_id] = part
+                del group.bodies[line.custom_id]
+            part.task = asyncio.ensure_future(self._run(part))
+        group.submission = await self._make_batch(first)
+        results = await self._collect(group.submission, group.bodies)
+        for part in parts:
+            assert part.task is not None
+            results |= await asyncio.shield(part.task)
+        return results
+
+    async def _make_batch(self, lines: list[Line]) -> Submission:
+        assert self._ledger is not None
+        submission = Submission(uuid4().hex, tuple(line.custom_id for line in lines))
+        try:
+            self._ledger.write(submission)
+        except BackendError:
+            self._give_up(submission.custom_ids)
+            raise
+        endpoint = "/v1" + self.config.url.removeprefix(self.config.base_url)
+        try:
+            batch = await self._make_api().make_batch(write_lines(lines, endpoint), submission.token)
+        except BackendError as error:
+            if not error.maybe_billed:
+                self._ledger.remove(submission)
+            self._give_up(submission.custom_ids)
+            raise
+        submission = replace(submission, batch=batch)
+        self._ledger.write(submission)
+        return submission
+
+    async def _collect(self, submission: Submission, bodies: Mapping[str, bytes]) -> dict[str, Result]:
+        """Wait for a batch and read its files."""
+        assert submission.batch is not None
+        shown = await self._wait(submission)
+        status, api = shown["status"], self._make_api()
+        if status == "failed":
+            self._forget(submission)
+            raise self._explain_failure(submission.batch, shown)
+        names = [shown.get(key) for key in ("output_file_id", "error_file_id")]
+        files = [await api.download(name) for name in names if isinstance(name, str)]
+        sent = {custom_id: bodies.get(custom_id, b"") for custom_id in submission.custom_ids}
+        results = await asyncio.to_thread(read_results, files, sent, self._failures)
+        for custom_id in submission.custom_ids:
+            if custom_id not in results:
+                results[custom_id] = self._explain_missing(submission.batch, status)
+        return results
+
+    async def _wait(self, submission: Submission) -> dict[str, Any]:
+        """How a batch stands that has ended. A look that fails in passing is no reason to give it up."""
+        assert submission.batch is not None
+        while True:
+            try:
+                shown = await self._make_api().look(submission.batch)
+            except BackendError as error:
+                if error.stops_member:  # the provider does not know it any more
+                    self._forget(submission)
+                if error.cause not in TRANSIENT:
+                    raise
+                shown = {}
+            if shown.get("status") in ("completed", "failed", "expired", "cancelled"):
+                return shown
+            await asyncio.sleep(self.config.poll)
+
+    def _forget(self, submission: Submission) -> None:
+        if self._ledger is not None:
+            self._ledger.remove(submission)
+        self._give_up(submission.custom_ids)
+
+    def _explain_failure(self, batch: str, shown: Mapping[str, Any]) -> BackendError:
+        """The error of a batch that was never begun."""
+        errors = (shown.get("errors") or {}).get("data") or [{}]
+        first = errors[0] if isinstance(errors[0], dict) else {}
+        said = self._failures.clean(str(first.get("message") or "no reason was given"), 300)
+        text = f"the batch {batch} was refused: {said}"
+        if first.get("code") == "token_limit_exceeded":
+            return BackendError(Cause.RATE_LIMIT, text, retry_after=self.config.poll, where=self.endpoint)
+        return BackendError(Cause.BAD_REQUEST, text, stops_member=True, where=self.endpoint)
+
+    def _explain_missing(self, batch: str, status: str) -> BackendError:
+        """The error of a request that has no line in the files of its batch."""
+        if status == "cancelled":
+            text = f"the batch {batch} was cancelled at the provider before it came to this request"
+            return BackendError(Cause.CANCELLED, text, where=self.endpoint, hint="run again to ask what is left")
+        if status == "expired":
+            text = f"the batch {batch} expired before it came to this request"
+            return BackendError(Cause.RATE_LIMIT, text, retry_after=1.0, where=self.endpoint)
+        text = f"the batch {batch} is completed and has no result for this request"
+        return BackendError(Cause.BAD_REPLY, text, maybe_billed=True, where=self.endpoint)
+
+    def _make_api(self) -> BatchApi:
+        return BatchApi(self._get_client(), self._failures, min(1.0, self.config.poll))
