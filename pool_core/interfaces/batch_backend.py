@@ -42,7 +42,9 @@ class BatchBackend(Backend[ConfigT]):
     async def generate(self, request: Request) -> Answer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
-        self._waiting[request.id] = (request, future)
+        if request.id in self._waiting:  # a hedge sends one request twice, and a batch has each id once
+            self._start_batch()
+        self._waiting[request.id] = waiting = (request, future)
         if len(self._waiting) >= self.batch_size:
             self._start_batch()
         elif self._timer is None:
@@ -50,7 +52,8 @@ class BatchBackend(Backend[ConfigT]):
         try:
             return await future
         finally:
-            self._waiting.pop(request.id, None)
+            if self._waiting.get(request.id) is waiting:
+                del self._waiting[request.id]
 
     def _start_batch(self) -> None:
         if self._timer is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pool_core.errors import StoreError
 
-__all__ = ["explain_errors", "make_damage_error", "suggest_cure"]
+__all__ = ["explain_errors", "is_damage", "make_damage_error", "suggest_cure"]
 
 #: Errors of the file's content: more room or another disk would not help.
 _DAMAGED = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CONSTRAINT", "SQLITE_ERROR"})
@@ -23,10 +23,16 @@ _CURES = {
 }
 
 
+def is_damage(error: BaseException) -> bool:
+    """Whether an error of SQLite is of the file's content, and not of the disk or the rights."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    return any(name.startswith(damaged) for damaged in _DAMAGED)
+
+
 def suggest_cure(error: BaseException, folder: Path | str) -> str:
     """What a person can do about an error of SQLite."""
     name = getattr(error, "sqlite_errorname", None) or ""
-    if any(name.startswith(damaged) for damaged in _DAMAGED):
+    if is_damage(error):
         return f"see what is left of it with: pool repair {shlex.quote(str(folder))}"
     for prefix, cure in _CURES.items():
         if name.startswith(prefix):

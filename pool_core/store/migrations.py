@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pool_core.interfaces.encoding import decode_json
 from pool_core.store.schema import SCHEMA, SCHEMA_VERSION
 from pool_core.store.sealing import COLUMNS, INSERTS, seal
 
-__all__ = ["check_version", "create_tables", "migrate", "read_version"]
+__all__ = ["OLD_ANSWERS", "check_version", "create_tables", "migrate", "read_version", "seal_old_answer"]
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
@@ -89,18 +90,35 @@ def _seal_records(connection: sqlite3.Connection) -> None:
         columns = ", ".join(new.get(f"{table}.{name}") or new.get(name) or name for name in COLUMNS[table])
         source = f"old_{table} {payers} ON payers.answer = key" if table == "answers" else f"old_{table}"
         records = connection.execute(f"SELECT {columns} FROM {source}")  # noqa: S608 - our own names
-        connection.executemany(INSERTS[table], (seal(table, record) for record in records))
+        sealing = seal_old_answer if table == "answers" else partial(seal, table)
+        connection.executemany(INSERTS[table], map(sealing, records))
     for table in tables:
         connection.execute(f"DROP TABLE old_{table}")
 
 
-def _read_count(body: bytes, name: str) -> int | None:
-    """A count of tokens in a stored answer; None where it says none that could be stored."""
+#: Reads the answers of a file of version 1 as `seal_old_answer` takes them.
+OLD_ANSWERS = "SELECT key, created, seconds, request, body, NULL, NULL, NULL, NULL FROM answers"
+
+
+def seal_old_answer(record: Sequence[Any]) -> tuple[Any, ...]:
+    """An answer of version 1 with its checksum; one that is no answer any more gets a wrong one."""
+    _, created, seconds, request, body, *_ = record
+    kinds = isinstance(created, float) and isinstance(seconds, float) and isinstance(request, bytes)
+    return seal("answers", record) if kinds and _read_answer(body) else (*record, 0)
+
+
+def _read_answer(body: object) -> dict[str, Any]:
+    """The parts of a stored answer; none where it is none."""
     try:
-        answer: Any = decode_json(body)
+        answer: Any = decode_json(body) if isinstance(body, bytes) else None
     except ValueError:
-        return None
-    usage = answer.get("usage") if isinstance(answer, dict) else None
+        return {}
+    return answer if isinstance(answer, dict) and "text" in answer else {}
+
+
+def _read_count(body: object, name: str) -> int | None:
+    """A count of tokens in a stored answer; None where it says none that could be stored."""
+    usage = _read_answer(body).get("usage")
     count = usage.get(name) if isinstance(usage, dict) else None
     return count if isinstance(count, int) and 0 <= count < 1 << 63 else None
 

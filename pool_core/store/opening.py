@@ -82,7 +82,10 @@ def open_for_work(folder: Path, undo: ExitStack) -> tuple[sqlite3.Connection, Ru
             connection.execute("BEGIN IMMEDIATE")
             if is_empty(connection):
                 create_tables(connection)
-        migrate(connection, path)
+        try:
+            migrate(connection, path)
+        except UnicodeEncodeError as error:
+            raise make_damage_error("a text of version 1 is none any more", folder) from error
     _check(connection, folder)
     with explain_errors(_CANNOT_OPEN, folder, path), connection:
         recovered = insert_answers(connection, torn)

@@ -14,10 +14,17 @@ from typing import Any, Self
 
 from pool_core.errors import StoreError
 from pool_core.interfaces.encoding import encode_json
-from pool_core.store.faults import explain_errors
+from pool_core.store.faults import explain_errors, is_damage
 from pool_core.store.files import sync
 from pool_core.store.lock import RunLock
-from pool_core.store.migrations import check_version, create_tables, migrate, read_version
+from pool_core.store.migrations import (
+    OLD_ANSWERS,
+    check_version,
+    create_tables,
+    migrate,
+    read_version,
+    seal_old_answer,
+)
 from pool_core.store.opening import FILE, check_structure, connect, find_wrong_tables, is_empty, tidy_log
 from pool_core.store.pages import read_answers
 from pool_core.store.quarantine import finish_repair, name_repaired
@@ -100,6 +107,8 @@ class _Source:
         self._connection: sqlite3.Connection | None = None
         self._problems: dict[str, None] = {}
         self._damaged: Counter[str] = Counter()
+        #: Of version 1, and too damaged to be brought up to date.
+        self._is_old = False
 
     def __enter__(self) -> Self:
         try:
@@ -107,6 +116,9 @@ class _Source:
             wrong = find_wrong_tables(self._connection)
             if is_empty(self._connection):
                 wrong = ["there is nothing in it"]
+            elif wrong and read_version(self._connection) == 1:
+                self._is_old = True
+                wrong = ["it is of version 1 and cannot be brought up to date"]
             elif wrong:
                 check_version(self._connection, self.path)  # what is of another version has other tables
             elif read_version(self._connection) != SCHEMA_VERSION:
@@ -135,9 +147,13 @@ class _Source:
         key = COLUMNS[table][0]
         last = None
         self._damaged[table] = 0
+        if self._is_old and table != "answers":
+            return  # nothing proves them, and they can be made again
+        statement = OLD_ANSWERS if self._is_old else select(table)
         for order in ("ASC", "DESC"):
             with self._note_problems() as connection:
-                for record in connection.execute(f"{select(table)} ORDER BY {key} {order}"):
+                for read in connection.execute(f"{statement} ORDER BY {key} {order}"):
+                    record = seal_old_answer(read) if self._is_old else read
                     if order == "DESC" and last is not None and record[0] <= last:
                         return
                     if is_intact(table, record):
@@ -207,7 +223,7 @@ def _close_ranks(connection: sqlite3.Connection) -> None:
 
 
 def _bring_up_to_date(path: Path, *, dry_run: bool) -> None:
-    """Migrate a file of an older version, if it can be read at all."""
+    """Migrate a file of an older version, if all of it can be read."""
     try:
         with closing(connect(path, "ro")) as connection:
             old = 0 < read_version(connection) < SCHEMA_VERSION and bool(find_wrong_tables(connection))
@@ -216,5 +232,9 @@ def _bring_up_to_date(path: Path, *, dry_run: bool) -> None:
     except sqlite3.DatabaseError:
         return
     if old:
-        with closing(connect(path)) as connection:
-            migrate(connection, path)
+        try:
+            with closing(connect(path)) as connection:
+                migrate(connection, path)
+        except (sqlite3.DatabaseError, UnicodeEncodeError) as error:
+            if isinstance(error, sqlite3.DatabaseError) and not is_damage(error):
+                raise

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pool_core.errors import BackendError
 from pool_core.interfaces.backend import Backend
@@ -188,6 +190,33 @@ def test_a_batch_whose_requests_were_all_cancelled_is_not_started():
     assert run_virtual(run()) == [(5.6, [2])]
 
 
+def test_one_request_that_is_sent_twice_is_answered_twice():
+    """As a hedge does: a batch has each id once, and nobody's place is taken."""
+    backend = Echo(seconds=1)
+    assert run_virtual(ask(backend, 1, 1, 2)) == ["1", "1", "2"]
+    assert [ids for _, ids in backend.batches] == [[1], [1, 2]]
+
+
+def test_a_request_that_fails_leaves_the_place_of_its_second_sending():
+    calls = []
+
+    def respond(ids):
+        calls.append(ids)
+        if len(calls) == 1:
+            raise BackendError(Cause.SERVER, "busy")
+        return {id_: Answer("ok") for id_ in ids}
+
+    async def run():
+        backend = Echo(respond, seconds=1)
+        first = asyncio.create_task(ask(backend, 1))
+        await asyncio.sleep(1.2)
+        second = asyncio.create_task(ask(backend, 1))
+        return await first, await second
+
+    (failed,), (ok,) = run_virtual(run())
+    assert (describe([failed]), ok) == ([(Cause.SERVER, "busy")], "ok")
+
+
 def test_closing_ends_what_waits_and_what_runs():
     async def run():
         backend = Echo(seconds=100)
@@ -211,6 +240,39 @@ def test_closing_without_opening_is_allowed():
         await Echo().aclose()
 
     run_virtual(run())
+
+
+def distort(ids, data):
+    """What a server may make of a batch: results are missing, too many, in another order, or none at all."""
+    results = {}
+    for id_ in data.draw(st.permutations([*ids, *range(900, 903)])):
+        kind = data.draw(st.sampled_from(["right", "right", "missing", "error", "nothing", "text"]))
+        if kind == "right":
+            results[id_] = Answer(f"for {id_}")
+        elif kind != "missing":
+            results[id_] = {"error": BackendError(Cause.SERVER, "no"), "nothing": None, "text": f"for {id_}"}[kind]
+    return results
+
+
+@given(data=st.data(), count=st.integers(1, 12), size=st.integers(1, 5))
+def test_whatever_a_batch_returns_only_the_requests_concerned_fail(data, count, size):
+    given_back = {}
+
+    def respond(ids):
+        results = distort(ids, data)
+        given_back.update((id_, results.get(id_)) for id_ in ids)
+        return results
+
+    backend = Echo(respond)
+    backend.batch_size = size
+    found = run_virtual(ask(backend, *range(count)))
+    for id_, outcome in enumerate(found):
+        if isinstance(given_back[id_], Answer):
+            assert outcome == f"for {id_}"
+        elif isinstance(given_back[id_], BackendError):
+            assert outcome is given_back[id_]
+        else:
+            assert (outcome.cause, type(outcome)) == (Cause.PLUGIN, BackendError)
 
 
 # what every backend has
