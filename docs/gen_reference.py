@@ -130,7 +130,7 @@ def make_core_pages() -> dict[str, str]:
     """The pages on what the core defines, by file name."""
     pages = {"recipe.md": _make_recipe(), "hooks.md": _make_hooks(), "causes.md": _make_causes()}
     more = {"cli.md": finish_page(make_cli_page()), "errors.md": finish_page(make_errors_page())}
-    more |= {"rules.md": finish_page(make_rules_page())}
+    more |= {"rules.md": finish_page(make_rules_page()), "conformance.md": _make_conformance()}
     return pages | more | {"faults.md": _make_faults()}
 
 
@@ -243,6 +243,39 @@ def _write_fault(fault: Fault) -> str:
     ]
     cause = f"`{fault.cause}`" if fault.cause else ""
     return f"| `{fault.name}` | {fault.what} | {cause} | {', '.join(filter(None, more))} |"
+
+
+def _make_conformance() -> str:
+    from pool_core.testing.conformance.declared import Supports  # noqa: PLC0415 - the kit needs pytest
+    from pool_core.testing.conformance.installed import KITS  # noqa: PLC0415
+    from pool_core.testing.conformance.listing import list_checks  # noqa: PLC0415
+
+    checks = list(list_checks())
+    lines = [
+        "# Reference: the conformance kit",
+        "",
+        f"The {len(checks)} checks of the classes in `pool_core.testing`.",
+        "[Testing a plugin](../how-to/testing.md) shows how to use them. The name of a check is that of its test without `test_`: `pytest -k parse_takes_any_text`.",
+        "Checks are added in minor versions, and are never renamed.",
+    ]
+    for kind, title in {"every": "Every plugin", **{kind: f"`{kit.__name__}`" for kind, kit in KITS.items()}}.items():
+        lines += ["", f"## {title}", "", "| check | what it makes sure of |", "|---|---|"]
+        lines += [f"| `{check.name}` | {check.what} |" for check in checks if check.kind == kind]
+    found = re.findall(r"((?:    #: .+\n)+)    (\w+): bool", inspect.getsource(Supports))
+    comments = {name: " ".join(re.findall(r"#: (.+)", text)) for text, name in found}
+    lines += [
+        "",
+        "## Supports",
+        "",
+        "What a class declares, True or False.",
+        "",
+        "| name | asked by | meaning |",
+        "|---|---|---|",
+    ]
+    for name in Supports.__slots__:
+        asked = ", ".join(kind for kind, kit in KITS.items() if name in kit.asked)
+        lines += [f"| `{name}` | {asked} | {comments[name]} |"]
+    return finish_page(lines)
 
 
 def _make_plugin(registry: Registry, name: str, more: list[str]) -> str:

@@ -3,6 +3,7 @@
 - Every line of a ``sh`` block is run; it ends with the code of a comment ``# exit code N`` behind it, or 0.
 - ``python`` blocks run one after the other in one process of their own, where warnings are errors.
 - A block with a title is written to that file.
+- A block that is ``tried by: PATH, NAME`` is read by that test.
 - What a page shows is held against what was printed; ``...`` stands for anything.
 - ``yaml`` is what a recipe may say, ``toml``, ``json`` and ``jsonl`` can be read.
 
@@ -38,6 +39,8 @@ NOT_RUN = "not run: "
 _SHOWS = "shows: "
 _PART_OF = "part of: "
 _PRINTS = "prints"
+#: A test of its own reads the block: which one, and by what name.
+_TRIED = "tried by: "
 #: Languages of blocks that say something and do nothing.
 DATA = ("yaml", "toml", "json", "jsonl")
 _EXIT_CODE = re.compile(r"# exit code (\d+)$")
@@ -49,6 +52,9 @@ def list_problems(block):
     note, kind = block.note, block.kind
     if note.startswith(NOT_RUN):
         return [] if len(note) > len(NOT_RUN) + 15 else ["it does not say why it is not run"]
+    if note.startswith(_TRIED):
+        path, _, name = note.removeprefix(_TRIED).partition(", ")
+        return [] if name in (ROOT / path).read_text(encoding="utf-8") else [f"{path} does not try it"]
     if note.startswith((_SHOWS, _PART_OF, GATE)) or note == _PRINTS:
         return []
     if block.title or kind in ("python", *DATA):
@@ -82,7 +88,7 @@ class _Shell:
 
     def take(self, block):
         """Do what one block says. Returns whether anything could have failed."""
-        if block.note.startswith((GATE, NOT_RUN)):
+        if block.note.startswith((GATE, NOT_RUN, _TRIED)):
             return False
         if block.title:
             self._write(block)

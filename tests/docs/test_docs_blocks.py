@@ -6,7 +6,7 @@ import re
 from collections import Counter
 
 import pytest
-from pages import PAGES, read_blocks
+from pages import PAGES, ROOT, read_blocks
 from run_page import DATA, GATE, NOT_RUN, assert_shows, check_data, list_problems, run_page
 
 #: How many blocks of a page say that they are not run. One more is a decision, and stands here.
@@ -23,16 +23,21 @@ MORE_PLUGINS = {
 }
 
 
+#: Pages that are read and done by a test of their own.
+TRIED_ELSEWHERE = {"docs/tutorials/plugin.md": "tests/packaging/test_plugin_tutorial.py"}
+
+
 def has_actions(page):
     """Whether anything of the page is run: then it needs plugins."""
     return any(block.kind not in DATA and not block.note.startswith((GATE, NOT_RUN)) for block in read_blocks(page))
 
 
-ACTIVE = [page for page in PAGES if has_actions(page)]
-PASSIVE = [page for page in PAGES if page not in ACTIVE and read_blocks(page)]
+HERE = [page for page in PAGES if page not in TRIED_ELSEWHERE]
+ACTIVE = [page for page in HERE if has_actions(page)]
+PASSIVE = [page for page in HERE if page not in ACTIVE and read_blocks(page)]
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", HERE)
 def test_every_block_can_be_tried(page):
     problems = [f"{block}: {problem}" for block in read_blocks(page) for problem in list_problems(block)]
     assert problems == []
@@ -54,6 +59,11 @@ def test_what_a_page_quotes_can_be_read(page):
     for block in read_blocks(page):
         if block.kind in DATA and not block.note.startswith(NOT_RUN):
             check_data(block)
+
+
+@pytest.mark.parametrize("page", TRIED_ELSEWHERE)
+def test_the_test_of_a_page_reads_it(page):
+    assert page.rpartition("/")[2] in (ROOT / TRIED_ELSEWHERE[page]).read_text(encoding="utf-8")
 
 
 def test_few_blocks_are_not_run():

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import weakref
+from pathlib import Path
 
 from pool_core.testing.conformance.effects import watch_effects
 
@@ -34,7 +35,7 @@ def test_only_what_is_asked_for_is_seen(tmp_path):
 
 
 def test_code_that_is_imported_is_no_effect():
-    with watch_effects() as effects, open(__file__) as file:
+    with watch_effects() as effects, Path(__file__).open() as file:
         file.read()
     assert effects == []
 

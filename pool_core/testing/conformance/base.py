@@ -48,7 +48,7 @@ class PluginConformance:
     #: The configuration, as a recipe has it beside ``use:``.
     config: ClassVar[Mapping[str, Any]] = {}
     #: Longest that one call may take, in seconds. Far more than any right plugin needs on any machine.
-    patience: ClassVar[float] = 60.0
+    patience: ClassVar[float] = 120.0
 
     kind: ClassVar[Kind]
     #: The capabilities that the kind asks for.

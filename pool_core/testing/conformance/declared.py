@@ -35,7 +35,7 @@ class Supports:
     usage: bool | None = None
     #: Backend: it sends a key.
     key: bool | None = None
-    #: Backend: it answers several requests at a time.
+    #: Backend: it derives from `BatchBackend` and answers several requests at a time.
     batches: bool | None = None
     #: Policy: some of its findings have lines to paste.
     fixes: bool | None = None

@@ -113,8 +113,9 @@ def _import(module: str, path: tuple[str, ...]) -> Import:
 
 
 def _run(arguments: list[str], sent: bytes) -> subprocess.CompletedProcess[bytes]:
-    # what can be imported here can be imported there; random is seeded otherwise, so that an order of sets shows
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHASHSEED": "20"}
+    # what can be imported here can be imported there; texts are hashed otherwise, so that an order of sets shows
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment["PYTHONHASHSEED"] = "21" if os.environ.get("PYTHONHASHSEED") == "20" else "20"
     environment.pop("PYTHONWARNINGS", None)
     command = [sys.executable, "-c", *arguments]
     done = subprocess.run(  # noqa: S603 - our own program

@@ -251,7 +251,7 @@ class ReaderConformance(PluginConformance):
                 self.fail(f"it read {clip(here)}, and in another process {clip(there)}", "keep no state outside")
 
 
-def measure_peak(work: Callable[[], None]) -> int:
+def measure_peak(work: Callable[[], object]) -> int:
     """Bytes of Python's memory that ``work`` had at most. What it imports on first use is there before."""
     work()
     tracemalloc.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -148,7 +149,9 @@ class WriterConformance(PluginConformance):
             for number in range(count):
                 yield self._make_record(f"text {number}")
 
-        peaks = [measure_peak(lambda count=count: _ignore(self._write(make(count)))) for count in (_FEW, _MANY)]  # type: ignore[misc]
+        schema, config, path = self._schema(), self.make_config(), self.folder / f"out{self.suffix}"
+        write = self.factory(path, config).write
+        peaks = [measure_peak(partial(_write_made, write, make, count, schema)) for count in (_FEW, _MANY)]
         if peaks[1] > peaks[0] + _MORE:
             self.fail(
                 f"{_FEW:,} records took {peaks[0]:,} bytes at most, {_MANY:,} took {peaks[1]:,}",
@@ -226,8 +229,13 @@ class WriterConformance(PluginConformance):
         self.fail("writing into a folder that does not exist succeeded", "let the error pass")
 
 
-def _ignore(_: object) -> None:
-    """The result is not looked at."""
+def _write_made(
+    write: Callable[..., int],
+    make: Callable[[int], Iterator[Mapping[str, Any]]],
+    count: int,
+    schema: Mapping[str, FieldType],
+) -> int:
+    return write(make(count), schema)
 
 
 def _make_value(type_: FieldType, text: str) -> Any:
