@@ -10,3 +10,8 @@ from pool_core.api import Contribution, hookimpl
 @hookimpl
 def pool_backends() -> Iterator[Contribution]:
     yield Contribution("anthropic", "pool_anthropic.backend:Anthropic", "Anthropic's Messages API.")
+
+
+@hookimpl
+def pool_conformance() -> Iterator[str]:
+    yield "pool_anthropic.conformance"

@@ -118,6 +118,7 @@ class OpenAIBatch(HttpBackend[OpenAIBatchConfig]):
         self._ledger = ledger
 
     async def generate(self, request: Request) -> Answer:
+        self._get_client()  # refuses before it is open
         key = request.key.hex() or blake2b(request.body, digest_size=16).hexdigest()
         custom_id = self._claim(key) or self._enqueue(key, request.body)
         group = self._groups[custom_id]
@@ -125,7 +126,12 @@ class OpenAIBatch(HttpBackend[OpenAIBatchConfig]):
             group.task = asyncio.ensure_future(self._run(group))
         task = group.task
         try:
-            results = await asyncio.shield(task)
+            async with asyncio.timeout(request.timeout):
+                results = await asyncio.shield(task)
+        except TimeoutError:
+            self._unclaimed[key].append(custom_id)
+            text = f"no answer within {request.timeout:g} s; the batch goes on, and the next attempt waits for it"
+            raise BackendError(Cause.TIMEOUT, text, maybe_billed=True, where=self.endpoint) from None
         except asyncio.CancelledError:
             self._unclaimed[key].append(custom_id)  # another attempt takes it up: it may be paid already
             raise

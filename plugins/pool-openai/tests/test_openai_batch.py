@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 from pool_openai.batch_backend import OpenAIBatch
@@ -14,7 +15,7 @@ from pool_openai.batch_files import Line, split_lines
 from pool_core.errors import BackendError
 from pool_core.interfaces.values import Answer, Cause, Prompt, Request, Usage
 from pool_core.testing.batches import BatchApi
-from pool_core.testing.replies import Reply, make_error_body
+from pool_core.testing.replies import Reply, make_error_body, make_text_body
 from pool_core.testing.server import ScriptedServer
 
 #: A wait for what never takes long on a machine that works.
@@ -294,6 +295,47 @@ def test_an_attempt_that_was_given_up_is_taken_up_by_the_next(tmp_path):
     with ScriptedServer(api) as server:
         assert asyncio.run(asyncio.wait_for(run_once(server), LONG)) == "echo: one"
     assert (len(api.batches), api.paid.total()) == (1, 1)
+
+
+def test_an_attempt_that_takes_too_long_ends_and_its_batch_goes_on(tmp_path):
+    api = BatchApi()
+
+    async def run_once(server):
+        backend = make_backend(server, tmp_path, poll=0.5)
+        await backend.open()
+        with pytest.raises(BackendError) as caught:
+            await backend.generate(replace(make_request(backend, "one"), timeout=0.2))
+        (answer,) = await ask(backend, ["one"])
+        await backend.aclose()
+        return caught.value, answer.text
+
+    with ScriptedServer(api) as server:
+        error, text = asyncio.run(asyncio.wait_for(run_once(server), LONG))
+    assert (error.cause, error.maybe_billed) == (Cause.TIMEOUT, True)
+    assert error.message == "no answer within 0.2 s; the batch goes on, and the next attempt waits for it"
+    assert (text, api.paid.total()) == ("echo: one", 1)
+
+
+def test_before_it_is_open_it_says_so(tmp_path):
+    with ScriptedServer(BatchApi()) as server:
+        (error,) = asyncio.run(ask(make_backend(server), ["one"]))
+    assert (error.cause, error.hint) == (Cause.PLUGIN, "call open() first")
+
+
+def test_text_completions_go_in_batches_as_well(tmp_path):
+    api = BatchApi(answer=lambda body: make_text_body(f"echo: {body['prompt']}"))
+
+    async def run_once(server):
+        backend = make_backend(server, tmp_path, api="completions")
+        await backend.open()
+        prompt = Prompt(text="Once")
+        answer = await backend.generate(Request(0, prompt, {}, 0, backend.encode(prompt, {}), LONG, b"k"))
+        await backend.aclose()
+        return answer.text
+
+    with ScriptedServer(api) as server:
+        assert asyncio.run(asyncio.wait_for(run_once(server), LONG)) == "echo: Once"
+    assert json.loads(api.files["file-0"])["url"] == api.batches["batch_0"].shown["endpoint"] == "/v1/completions"
 
 
 def test_an_attempt_that_was_given_up_before_its_batch_failed_is_asked_anew(tmp_path):

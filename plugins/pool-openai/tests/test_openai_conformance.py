@@ -1,12 +1,12 @@
-"""The backend passes the kit, as chat and as text completions."""
+"""The backends pass the kit: chat, text completions, batches."""
 
 from __future__ import annotations
 
-from pool_openai.conformance import TestOpenAI
+from pool_openai.conformance import TestOpenAI, TestOpenAIBatch
 
 from pool_core.testing import BackendConformance, Supports
 
-__all__ = ["TestOpenAI"]
+__all__ = ["TestOpenAI", "TestOpenAIBatch"]
 
 
 class TestOpenAICompletions(BackendConformance):

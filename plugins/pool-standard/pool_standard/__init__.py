@@ -79,4 +79,4 @@ def pool_writers() -> Iterator[Contribution]:
 
 @hookimpl
 def pool_conformance() -> Iterator[str]:
-    yield from (f"pool_standard.conformance.{name}" for name in ("tasks", "policies", "data", "parquet"))
+    yield from (f"pool_standard.conformance.{name}" for name in ("tasks", "policies", "data", "parquet", "structured"))

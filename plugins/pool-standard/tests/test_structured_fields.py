@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from pool_standard.structured.fields import make_model
 
@@ -84,3 +86,9 @@ def test_a_name_that_no_field_can_have_is_refused(name):
 def test_a_schema_without_properties_is_refused(schema):
     with pytest.raises(ValueError, match="the schema has to describe an object with properties"):
         make_model(schema)
+
+
+def test_values_survive_pickling_though_no_module_has_their_class():
+    schema = {"type": "object", "properties": {"a": {"type": "object", "properties": {"b": {"type": "integer"}}}}}
+    value = make_model(schema).model_validate({"a": {"b": 1}})
+    assert pickle.loads(pickle.dumps(value)).model_dump() == {"a": {"b": 1}}

@@ -78,6 +78,12 @@ def test_what_is_too_deep_or_too_long_is_not_read(text):
         read_object(text, repair=False)
 
 
+@pytest.mark.parametrize("text", ["{a," * 20_000, '{"' * 150_000, '{"a":' + '"x",' * 100_000, "{[" * 30 + '"a"'])
+def test_what_would_take_long_to_mend_is_not_mended(text):
+    with pytest.raises(ParseError):
+        read_object(text)
+
+
 @pytest.mark.parametrize("text", ['{"a": NaN}', '{"a": Infinity}', '{"a": 1e999}'])
 def test_takes_no_number_that_json_has_not(text):
     with pytest.raises(ParseError):

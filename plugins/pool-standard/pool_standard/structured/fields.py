@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from functools import reduce
 from operator import or_
-from typing import Any, Literal, Optional
+from typing import Any, ClassVar, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict, create_model
 from pydantic.errors import PydanticUserError
@@ -22,9 +22,20 @@ _SCALARS: dict[Any, Any] = {"string": str, "integer": int, "number": float, "boo
 
 
 class _Fields(BaseModel):
-    """Base of the models that are made here."""
+    """Base of the models that are made here. A pickle has the schema: no module has the class."""
 
     model_config = ConfigDict(protected_namespaces=())
+    #: The schema, where it is that of a whole answer.
+    _pool_schema: ClassVar[Mapping[str, Any] | None] = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._pool_schema is None:
+            return super().__reduce__()  # type: ignore[return-value]
+        return _restore, (self._pool_schema, self.model_dump())
+
+
+def _restore(schema: Mapping[str, Any], values: dict[str, Any]) -> BaseModel:
+    return make_model(schema).model_validate(values)
 
 
 def make_model(schema: Mapping[str, Any]) -> type[BaseModel]:
@@ -36,12 +47,12 @@ def make_model(schema: Mapping[str, Any]) -> type[BaseModel]:
     root = resolve(schema, schema)
     if not isinstance(root, Mapping) or root.get("type", "object") != "object" or not root.get("properties"):
         raise ValueError("the schema has to describe an object with properties: they are the output fields")
-    return _make_object(str(root.get("title") or "Output"), root, schema, ())
+    model = _make_object(str(root.get("title") or "Output"), root, schema, ())
+    model._pool_schema = schema  # noqa: SLF001 - of a class that is made here
+    return model
 
 
-def _make_object(
-    name: str, schema: Mapping[str, Any], root: Mapping[str, Any], path: tuple[str, ...]
-) -> type[BaseModel]:
+def _make_object(name: str, schema: Mapping[str, Any], root: Mapping[str, Any], path: tuple[str, ...]) -> type[_Fields]:
     required = schema.get("required") or ()
     fields: dict[str, Any] = {}
     for field, one in schema["properties"].items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, NoReturn
 
 from pool_core.errors import ParseError
@@ -17,6 +18,9 @@ __all__ = ["read_object"]
 
 #: Braces in prose that are tried as the beginning of an object.
 _MOST_TRIES = 50
+#: What is mended has no more characters, and no more open brackets: beyond, mending takes seconds or worse.
+_LONGEST_MENDED, _DEEPEST_MENDED = 50_000, 50
+_BRACKET = re.compile(r"[{}\[\]]")
 #: What ends the thoughts that some models write before their answer.
 _THOUGHTS_END = "</think>"
 
@@ -85,11 +89,20 @@ def _search(text: str) -> dict[str, Any] | None:
     return None
 
 
+def _measure_depth(text: str) -> int:
+    """How many brackets are open at once, at most; those within strings count as well."""
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(text):
+        depth += 1 if bracket in "{[" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def _repair(text: str) -> dict[str, Any] | None:
     from json_repair import loads  # noqa: PLC0415 - optional, and most answers need no repair
 
     start = text.find("{")
-    if start < 0:
+    if start < 0 or len(text) > _LONGEST_MENDED or _measure_depth(text) > _DEEPEST_MENDED:
         return None
     try:
         found = loads(text[start:], skip_json_loads=True)

@@ -87,6 +87,10 @@ class StructuredGeneration(Task[StructuredGenerationConfig]):
         self._user = Template(config.template, where="template")
         self._shape = _make_shape(config)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle has the configuration alone: the model of the fields is made anew."""
+        return type(self), (self.config,)
+
     @property
     def inputs(self) -> tuple[str, ...]:
         return list_names(self._system, self._user)
