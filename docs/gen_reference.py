@@ -255,7 +255,8 @@ def _make_conformance() -> str:
         "# Reference: the conformance kit",
         "",
         f"The {len(checks)} checks of the classes in `pool_core.testing`.",
-        "[Testing a plugin](../how-to/testing.md) shows how to use them. The name of a check is that of its test without `test_`: `pytest -k parse_takes_any_text`.",
+        "[Testing a plugin](../how-to/testing.md) shows how to use them.",
+        "The name of a check is that of its test without `test_`: `pytest -k parse_takes_any_text`.",
         "Checks are added in minor versions, and are never renamed.",
     ]
     for kind, title in {"every": "Every plugin", **{kind: f"`{kit.__name__}`" for kind, kit in KITS.items()}}.items():
