@@ -58,7 +58,7 @@ def make_tensors(vocabulary):
 def write_model(path, *, template=CHAT_TEMPLATE):
     import gguf
 
-    vocabulary = SPECIALS + list_bytes()
+    vocabulary = [*SPECIALS, *list_bytes(), "th"]
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(WIDTH)
@@ -73,9 +73,9 @@ def write_model(path, *, template=CHAT_TEMPLATE):
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(vocabulary)
-    kinds = [gguf.TokenType.CONTROL] * len(SPECIALS) + [gguf.TokenType.NORMAL] * 256
+    kinds = [gguf.TokenType.CONTROL] * len(SPECIALS) + [gguf.TokenType.NORMAL] * 257
     writer.add_token_types(kinds)
-    writer.add_token_merges([])
+    writer.add_token_merges(["t h"])  # it has to have one
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(4)
     writer.add_unk_token_id(0)
