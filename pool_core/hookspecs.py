@@ -55,6 +55,14 @@ def pool_writers() -> Iterable[Contribution]:  # type: ignore[empty-body]
 
 
 @hookspec
+def pool_conformance() -> Iterable[str]:  # type: ignore[empty-body]
+    """Name the modules that have the plugin's conformance classes, such as ``pool_sentiment.conformance``.
+
+    Nothing imports them but the check of an installed plugin, ``python -m pool_core.testing PLUGIN``.
+    """
+
+
+@hookspec
 def pool_check_compatibility(plan: Plan) -> Iterable[Finding] | None:
     """Add findings to a plan: the custom compatibility check of every installed plugin.
 

@@ -192,6 +192,27 @@ class Registry:
             )
         return factory
 
+    def list_suites(self, plugin: str) -> list[str]:
+        """The modules with the conformance classes of an active plugin, as its ``pool_conformance`` names them.
+
+        Raises:
+            PluginError: the hook breaks, or names anything but modules.
+        """
+        found: list[str] = []
+        for impl in self._manager.hook.pool_conformance.get_hookimpls():
+            if impl.plugin_name != plugin:
+                continue
+            label = f"pool_conformance of the plugin {plugin!r}"
+            try:
+                named: list[Any] = list(impl.function() or ())  # type: ignore[call-overload]
+            except Exception as error:
+                raise PluginError(f"{label} failed: {describe_error(error)}") from error
+            if not all(isinstance(module, str) and "." in module for module in named):
+                hint = "yield the dotted names of modules, such as 'pool_x.conformance'"
+                raise PluginError(f"{label} gives {named!r}", hint=hint)
+            found += named
+        return found
+
     def collect_findings(self, plan: Plan, watchdog: Watchdog) -> Iterator[Finding]:
         """What the plugins' ``pool_check_compatibility`` say of a plan. A check that breaks is an error."""
         from pool_core.interfaces.policy import note_slowness  # noqa: PLC0415 - pydantic is heavy

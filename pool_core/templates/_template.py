@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from traceback import walk_tb
 from typing import Any, Final
 
@@ -42,6 +43,11 @@ class Template:
     def __init__(self, source: str, *, where: str = "", chat: bool = False) -> None:
         self.source = source
         self._compiled = _Compiled(source, where, CHATS if chat else PROMPTS, _parse_template)
+        self._chat = chat
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle has the text, which is compiled where it arrives: what is compiled holds functions."""
+        return partial(type(self), where=self._compiled.where, chat=self._chat), (self.source,)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,6 +85,10 @@ class Expression:
     def __init__(self, source: str, *, where: str = "") -> None:
         self.source = source
         self._compiled = _Compiled(source, where, PROMPTS, _parse_expression)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As that of `Template`."""
+        return partial(type(self), where=self._compiled.where), (self.source,)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -437,3 +437,22 @@ def test_a_plugin_that_is_deaf_is_not_told():
     )
     assert notify(registry, "pool_run_started", deaf=["one"]) == []
     assert seen == ["two"]
+
+
+def test_the_modules_with_conformance_classes_are_those_of_one_plugin():
+    registry = make_registry(
+        one={"pool_conformance": lambda: ["one.conformance"]},
+        two={"pool_conformance": lambda: iter(["two.a", "two.b"])},
+        three={"pool_conformance": lambda: 1 / 0},
+        four={"pool_conformance": lambda: ["conformance"]},
+        five={},
+    )
+    assert registry.list_suites("two") == ["two.a", "two.b"]
+    assert registry.list_suites("five") == []
+    assert read_refusal(registry.list_suites, "three") == (
+        "pool_conformance of the plugin 'three' failed: ZeroDivisionError: division by zero"
+    )
+    assert read_refusal(registry.list_suites, "four") == (
+        "pool_conformance of the plugin 'four' gives ['conformance']\n"
+        "  yield the dotted names of modules, such as 'pool_x.conformance'"
+    )

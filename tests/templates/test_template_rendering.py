@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections import ChainMap
 
 import jinja2
@@ -316,3 +317,14 @@ def test_rendering_leaves_the_values_as_they_are() -> None:
     values = {"xs": [3, 1, 2], "d": {"k": [1]}}
     Template("{{ xs|sort }}{{ xs|reverse }}{{ d|items }}{% set xs = [] %}").render(values)
     assert values == {"xs": [3, 1, 2], "d": {"k": [1]}}
+
+
+def test_a_pickled_template_is_compiled_again() -> None:
+    template = pickle.loads(pickle.dumps(Template("{{ name }}{% if n %}\n{% endif %}!", where="f", chat=True)))
+    assert template.render({"name": "ada", "n": 1}) == "ada!"
+    with pytest.raises(TemplateError, match=r"^f, line 1: "):
+        template.render({"n": 1})
+    expression = pickle.loads(pickle.dumps(Expression("n > 6", where="when")))
+    assert expression.test({"n": 7})
+    with pytest.raises(TemplateError, match=r"^when"):
+        expression.test({})

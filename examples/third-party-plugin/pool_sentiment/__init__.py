@@ -39,3 +39,9 @@ def pool_check_compatibility(plan: Plan) -> Iterator[Finding]:
                 fix="sampling: {temperature: 0}",
                 source="sentiment",
             )
+
+
+@hookimpl
+def pool_conformance() -> Iterator[str]:
+    """The modules with the conformance classes, for ``python -m pool_core.testing sentiment``."""
+    yield "pool_sentiment.conformance"

@@ -30,7 +30,7 @@ def test_it_is_listed_with_what_it_offers():
     (plugin,) = json.loads(done.stdout)["plugins"]
     assert plugin["state"] == "active"
     assert [offer["qualified"] for offer in plugin["offers"]] == ["sentiment/sentiment", "sentiment/odd-number"]
-    assert plugin["hooks"] == ["pool_check_compatibility"]
+    assert plugin["hooks"] == ["pool_check_compatibility", "pool_conformance"]
 
 
 def test_its_task_works_in_a_pool(tmp_path):

@@ -68,3 +68,8 @@ def pool_writers() -> Iterator[Contribution]:
         needs=("pyarrow",),
         install="pool-standard[parquet]",
     )
+
+
+@hookimpl
+def pool_conformance() -> Iterator[str]:
+    yield from (f"pool_standard.conformance.{name}" for name in ("tasks", "policies", "data", "parquet"))

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pool_standard.conformance.parquet import TestParquetReader, TestParquetWriter
 from pool_standard.data.arrow import to_arrow
 from pool_standard.data.parquet import ParquetReader, ParquetWriter, ParquetWriterConfig
 
@@ -19,6 +20,8 @@ from pool_core.errors import PoolError, RowsError
 from pool_core.interfaces.config import PluginConfig
 from pool_core.interfaces.type_text import parse_type
 from pool_core.interfaces.types import ANY, NULL, FieldType, accepts, infer_type
+
+__all__ = ["TestParquetReader", "TestParquetWriter"]
 
 BOOL, INT, FLOAT, STR = (FieldType(kind) for kind in ("bool", "int", "float", "str"))
 SURROGATES = ("\ud800", "\ud801")
@@ -441,3 +444,13 @@ def test_what_is_written_is_read_again(tmp_path_factory, data, schema):
     declared = read_schema(path)
     assert declared.keys() == schema.keys()
     assert all(accepts(declared[name], infer_type(value)) for row in records for name, value in row.items())
+
+
+def test_a_column_whose_name_is_no_utf8_is_refused(tmp_path):
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"zzzz": ["a"]}), path)
+    path.write_bytes(path.read_bytes().replace(b"zzzz", b"\x80zzz"))
+    for work in (lambda reader: list(reader.read()), lambda reader: reader.read_schema()):
+        with pytest.raises(RowsError, match="not a Parquet file: ") as caught:
+            work(ParquetReader(path, PluginConfig()))
+        assert str(path) in str(caught.value)

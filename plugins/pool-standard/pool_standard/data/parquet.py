@@ -62,7 +62,8 @@ class ParquetReader(Reader[PluginConfig]):
         with explain_os_errors(self.path), self.path.open("rb") as file:
             try:
                 parquet = pq.ParquetFile(file)
-            except (pa.ArrowException, OSError) as error:
+                parquet.schema_arrow  # noqa: B018 - names of columns that are no UTF-8 are found when they are read
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 hint = "Check that the file is complete, or set the reader that fits its format."
                 raise RowsError(f"not a Parquet file: {_say(error)}", where=str(self.path), hint=hint) from error
             with parquet:
