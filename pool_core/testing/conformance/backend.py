@@ -19,6 +19,7 @@ from pool_core.interfaces.batch_backend import BatchBackend
 from pool_core.interfaces.config import PluginConfig
 from pool_core.interfaces.task import Task
 from pool_core.interfaces.values import Answer, Capabilities, Cause, Offer, Prompt, Request, Row
+from pool_core.recipe.models import UseBackend
 from pool_core.testing.conformance.base import PluginConformance, clip, describe
 from pool_core.testing.conformance.declared import Failure
 from pool_core.testing.conformance.effects import watch_effects
@@ -98,6 +99,10 @@ class BackendConformance(PluginConformance):
     def make_backend(self, base_url: str = _NOWHERE, config: Mapping[str, Any] | None = None) -> Backend[Any]:
         """A backend as the engine makes it, with those that it wraps; not open."""
         return self.resolver.resolve_backend(self.make_use(self._address(base_url, config)), ()).build()
+
+    def make_use(self, config: Mapping[str, Any] | None = None) -> UseBackend:
+        """What a recipe writes to use it."""
+        return UseBackend(**super().make_use(config).model_dump())
 
     def list_configs(self) -> list[Mapping[str, Any]]:
         more = [failure.config for failure in self.failures] + ([self.slow] if self.slow is not None else [])
