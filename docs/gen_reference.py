@@ -16,6 +16,7 @@ import json
 import re
 import types
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -52,7 +53,7 @@ from pool_core.registry import Entry, Registry
 from pool_core.testing.faults import FAULTS
 
 FOLDER = Path(__file__).parent / "reference"
-PLUGINS = ("standard", "replay", "openai")
+PLUGINS = ("standard", "replay", "openai", "transformers", "llamacpp")
 
 _NOTE = "<!-- Made by docs/gen_reference.py. Change the code that it reads, then run it again. -->"
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -138,7 +139,8 @@ def _make_recipe() -> str:
         "",
         "Every key of a recipe. [The recipe](../recipe.md) explains how they work together. Unknown keys are refused.",
         "The configuration that stands beside a `use:` is the plugin's own: [standard](plugin-standard.md),",
-        "[replay](plugin-replay.md), [openai](plugin-openai.md).",
+        "[replay](plugin-replay.md), [openai](plugin-openai.md), [transformers](plugin-transformers.md),",
+        "[llamacpp](plugin-llamacpp.md).",
     ]
     for title, model in _SECTIONS:
         lines += ["", f"## {title}", "", _read_doc(model), "", *_make_table(model)]
@@ -321,7 +323,8 @@ def _make_openai_tables() -> list[str]:
 
 
 def _make_entry(registry: Registry, entry: Entry) -> Iterator[str]:
-    factory = registry.load(entry)
+    # the engines that plugins need are not: nothing of them is imported before a backend is open
+    factory = registry.load(replace(entry, contribution=replace(entry.contribution, needs=())))
     yield f"### {entry.kind.replace('_', ' ')} `{entry.name}`"
     yield ""
     yield _read_doc(factory)

@@ -16,10 +16,10 @@ from pool_core.recipe.models import Limits, Member, PoolSpec, Recipe, Sampling
 from pool_core.registry import Registry
 from pool_core.registry.records import HOOKS
 
-pytestmark = pytest.mark.plugins("standard", "replay", "openai")
+pytestmark = pytest.mark.plugins("standard", "replay", "openai", "transformers", "llamacpp")
 
 PAGE = Path(__file__).parents[2] / "docs" / "keys.md"
-FIRST_PARTY = ("standard", "replay", "openai")
+FIRST_PARTY = ("standard", "replay", "openai", "transformers", "llamacpp")
 ROW = {
     "instruction": "say",
     "more": "more",
@@ -89,6 +89,36 @@ CASES = {
         {"backend": {"use": "replay/record", "path": "made.jsonl", "backend": SIMULATE}},
         "backend",
         {"path": "other.jsonl", "backend": {**SIMULATE, "seed": 1}},
+    ),
+    "transformers/transformers": (
+        {"backend": {"use": "transformers/transformers", "model": "m"}},
+        "backend",
+        {
+            "model": "n",
+            "name": "other",
+            "revision": "r",
+            "takes": ("text", TEXT),
+            "dtype": "float16",
+            "device_map": "auto",
+            "batch_size": 1,
+            "max_wait_ms": 1,
+            "max_tokens": 9,
+            "trust_remote_code": True,
+        },
+    ),
+    "llamacpp/llamacpp": (
+        {"backend": {"use": "llamacpp/llamacpp", "path": "m.gguf"}},
+        "backend",
+        {
+            "path": "n.gguf",
+            "name": "other",
+            "takes": ("text", TEXT),
+            "context": 0,
+            "gpu_layers": 0,
+            "threads": 1,
+            "grammar": 'root ::= "a"',
+            "max_tokens": 9,
+        },
     ),
     "replay/simulate": (
         {"backend": SIMULATE},
@@ -171,15 +201,21 @@ def read_page():
     return found
 
 
+def _make_installed(entry):
+    return replace(
+        entry, record=replace(entry.record, editable=False), contribution=replace(entry.contribution, needs=())
+    )
+
+
 @pytest.fixture(scope="module")
 def registry():
-    """The first-party plugins as if they were installed: code that can change under its version has no parse key."""
+    """The first-party plugins as if they were installed: code that can change under its version has no parse key.
+
+    Their engines need not be there: nothing of them is imported before a backend is open.
+    """
     registry = Registry.discover()
     registry._plugins = [
-        replace(
-            plugin,
-            entries=tuple(replace(entry, record=replace(entry.record, editable=False)) for entry in plugin.entries),
-        )
+        replace(plugin, entries=tuple(_make_installed(entry) for entry in plugin.entries))
         for plugin in registry._plugins
     ]
     return registry
