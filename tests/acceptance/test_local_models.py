@@ -108,7 +108,9 @@ def models(tmp_path_factory):
     return folder, transformers.ANSWERS
 
 
-def test_a_kill_in_the_middle_costs_no_cell_and_all_are_typed_alike(models, tmp_path):
+def test_a_kill_in_the_middle_costs_no_cell_and_all_are_typed_alike(models, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # more threads only wait for each other here
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     folder, answers = models
     rows = [{"id": f"{time}-{n}", "text": text} for time in range(TIMES) for n, text in enumerate(answers)]
     with (tmp_path / "recording.jsonl").open("w", encoding="utf-8") as recording:

@@ -94,6 +94,7 @@ def make_model(tokenizer):
 def tiny_model(tmp_path_factory):
     """The folder of a model that knows `ANSWERS`."""
     os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["OMP_NUM_THREADS"] = "1"  # of processes that are started: more threads only wait for each other here
     for module in ("torch", "transformers"):
         pytest.importorskip(module, reason=f"{module} is not installed; the environment `engines` of tox has it")
     folder = tmp_path_factory.mktemp("tiny") / "knows-by-heart"

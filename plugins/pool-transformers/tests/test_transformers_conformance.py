@@ -15,6 +15,7 @@ class TestTransformers(BackendConformance):
     use = "transformers/transformers"
     supports = Supports(http=False, key=False, seed=True, stop=True, schema=False, usage=True, batches=True)
     config = {"model": "tiny", "max_tokens": 60}  # noqa: RUF012 - declared as one of the class
+    slow = {"max_wait_ms": 60_000}  # noqa: RUF012 - as above; a batch of one waits for others
     prompts = (Prompt.chat("Describe the red fox."), Prompt.chat("Describe the blue boat."))
     failures = (
         Failure({"model": "nowhere"}, Cause.BAD_REQUEST),
