@@ -53,7 +53,7 @@ from pool_core.registry import Entry, Registry
 from pool_core.testing.faults import FAULTS
 
 FOLDER = Path(__file__).parent / "reference"
-PLUGINS = ("standard", "replay", "openai", "transformers", "llamacpp")
+PLUGINS = ("standard", "replay", "openai", "transformers", "llamacpp", "vllm")
 
 _NOTE = "<!-- Made by docs/gen_reference.py. Change the code that it reads, then run it again. -->"
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -140,7 +140,7 @@ def _make_recipe() -> str:
         "Every key of a recipe. [The recipe](../recipe.md) explains how they work together. Unknown keys are refused.",
         "The configuration that stands beside a `use:` is the plugin's own: [standard](plugin-standard.md),",
         "[replay](plugin-replay.md), [openai](plugin-openai.md), [transformers](plugin-transformers.md),",
-        "[llamacpp](plugin-llamacpp.md).",
+        "[llamacpp](plugin-llamacpp.md), [vllm](plugin-vllm.md).",
     ]
     for title, model in _SECTIONS:
         lines += ["", f"## {title}", "", _read_doc(model), "", *_make_table(model)]

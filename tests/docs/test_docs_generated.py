@@ -39,7 +39,7 @@ def test_the_pages_on_the_core_are_as_generated():
     compare_pages(load_generator().make_core_pages())
 
 
-@pytest.mark.plugins("standard", "replay", "openai", "transformers", "llamacpp")
+@pytest.mark.plugins("standard", "replay", "openai", "transformers", "llamacpp", "vllm")
 def test_the_pages_on_plugins_are_as_generated():
     pytest.importorskip("pyarrow")
     compare_pages(load_generator().make_plugin_pages())

@@ -16,10 +16,10 @@ from pool_core.recipe.models import Limits, Member, PoolSpec, Recipe, Sampling
 from pool_core.registry import Registry
 from pool_core.registry.records import HOOKS
 
-pytestmark = pytest.mark.plugins("standard", "replay", "openai", "transformers", "llamacpp")
+pytestmark = pytest.mark.plugins("standard", "replay", "openai", "transformers", "llamacpp", "vllm")
 
 PAGE = Path(__file__).parents[2] / "docs" / "keys.md"
-FIRST_PARTY = ("standard", "replay", "openai", "transformers", "llamacpp")
+FIRST_PARTY = ("standard", "replay", "openai", "transformers", "llamacpp", "vllm")
 ROW = {
     "instruction": "say",
     "more": "more",
@@ -104,6 +104,19 @@ CASES = {
             "max_wait_ms": 1,
             "max_tokens": 9,
             "trust_remote_code": True,
+        },
+    ),
+    "vllm/vllm": (
+        {"backend": {"use": "vllm/vllm", "model": "m"}},
+        "backend",
+        {
+            "model": "n",
+            "name": "other",
+            "revision": "r",
+            "takes": ("text", TEXT),
+            "dtype": "float16",
+            "max_tokens": 9,
+            "engine": {"seed": 1},
         },
     ),
     "llamacpp/llamacpp": (
