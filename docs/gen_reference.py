@@ -15,6 +15,7 @@ import json
 import re
 import types
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -59,7 +60,7 @@ from pool_core.testing.replies import Fault
 __all__ = ["FOLDER", "NOTE", "PLUGINS", "make_core_pages", "make_plugin_pages"]
 
 FOLDER = Path(__file__).parent / "reference"
-PLUGINS = ("standard", "replay", "openai", "anthropic", "litellm")
+PLUGINS = ("standard", "replay", "openai", "anthropic", "litellm", "transformers", "llamacpp", "vllm")
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The recipe", Recipe),
@@ -335,7 +336,8 @@ def _make_litellm_tables() -> list[str]:
 
 
 def _make_entry(registry: Registry, entry: Entry) -> Iterator[str]:
-    factory = registry.load(entry)
+    # the engines that plugins need are not: nothing of them is imported before a backend is open
+    factory = registry.load(replace(entry, contribution=replace(entry.contribution, needs=())))
     yield f"### {entry.kind.replace('_', ' ')} `{entry.name}`"
     yield ""
     yield read_doc(factory)

@@ -71,8 +71,8 @@ class Isolated(Backend[Any]):
 
     @property
     def quota(self) -> str:
-        """Each process is a limit of its own, unless what it asks is somewhere else."""
-        return self._local.quota if self._bills else f"{self._local.quota} in the process of {id(self):x}"
+        """That of the backend; on another device it is another limit."""
+        return self._local.quota if self._device is None else f"{self._local.quota} on {self._device}"
 
     def encode(self, prompt: Prompt, sampling: Mapping[str, Any]) -> bytes:
         return self._local.encode(prompt, sampling)

@@ -30,7 +30,7 @@ def test_the_pages_on_the_core_are_as_generated():
     compare_pages(gen_reference.make_core_pages())
 
 
-@pytest.mark.plugins("standard", "replay", "openai")
+@pytest.mark.plugins("standard", "replay", "openai", "transformers", "llamacpp", "vllm")
 def test_the_pages_on_plugins_are_as_generated():
     pytest.importorskip("pyarrow")
     compare_pages(gen_reference.make_plugin_pages())

@@ -60,9 +60,9 @@ def test_what_needs_no_model_is_asked_here(make_isolated, misbehaving, make_requ
     assert backend.describe_headers() == local.describe_headers()
 
 
-def test_each_process_is_a_limit_of_its_own_unless_somebody_elses_is_asked(make_isolated):
-    assert make_isolated().quota != make_isolated().quota
-    assert make_isolated(bills=True).quota == make_isolated(bills=True).quota == "misbehaving:"
+def test_each_device_is_a_limit_of_its_own(make_isolated):
+    assert make_isolated().quota == make_isolated().quota == "misbehaving:"
+    assert make_isolated(device="1").quota == "misbehaving: on 1"
 
 
 def test_text_that_is_not_utf8_passes_both_ways(make_isolated, ask):

@@ -16,7 +16,7 @@ from pool_core.recipe.models import Limits, Member, PoolSpec, Recipe, Sampling
 from pool_core.registry import Registry
 from pool_core.registry.records import HOOKS
 
-FIRST_PARTY = ("standard", "replay", "openai", "anthropic", "litellm")
+FIRST_PARTY = ("standard", "replay", "openai", "anthropic", "litellm", "transformers", "llamacpp", "vllm")
 
 pytestmark = pytest.mark.plugins(*FIRST_PARTY)
 
@@ -148,6 +148,49 @@ CASES = {
         "backend",
         {"path": "other.jsonl", "backend": {**SIMULATE, "seed": 1}},
     ),
+    "transformers/transformers": (
+        {"backend": {"use": "transformers/transformers", "model": "m"}},
+        "backend",
+        {
+            "model": "n",
+            "name": "other",
+            "revision": "r",
+            "takes": ("text", TEXT),
+            "dtype": "float16",
+            "device_map": "auto",
+            "batch_size": 1,
+            "max_wait_ms": 1,
+            "max_tokens": 9,
+            "trust_remote_code": True,
+        },
+    ),
+    "vllm/vllm": (
+        {"backend": {"use": "vllm/vllm", "model": "m"}},
+        "backend",
+        {
+            "model": "n",
+            "name": "other",
+            "revision": "r",
+            "takes": ("text", TEXT),
+            "dtype": "float16",
+            "max_tokens": 9,
+            "engine": {"seed": 1},
+        },
+    ),
+    "llamacpp/llamacpp": (
+        {"backend": {"use": "llamacpp/llamacpp", "path": "m.gguf"}},
+        "backend",
+        {
+            "path": "n.gguf",
+            "name": "other",
+            "takes": ("text", TEXT),
+            "context": 0,
+            "gpu_layers": 0,
+            "threads": 1,
+            "grammar": 'root ::= "a"',
+            "max_tokens": 9,
+        },
+    ),
     "replay/simulate": (
         {"backend": SIMULATE},
         "backend",
@@ -229,15 +272,21 @@ def read_page():
     return found
 
 
+def _make_installed(entry):
+    return replace(
+        entry, record=replace(entry.record, editable=False), contribution=replace(entry.contribution, needs=())
+    )
+
+
 @pytest.fixture(scope="module")
 def registry():
-    """The first-party plugins as if they were installed: code that can change under its version has no parse key."""
+    """The first-party plugins as if they were installed: code that can change under its version has no parse key.
+
+    Their engines need not be there: nothing of them is imported before a backend is open.
+    """
     registry = Registry.discover()
     registry._plugins = [
-        replace(
-            plugin,
-            entries=tuple(replace(entry, record=replace(entry.record, editable=False)) for entry in plugin.entries),
-        )
+        replace(plugin, entries=tuple(_make_installed(entry) for entry in plugin.entries))
         for plugin in registry._plugins
     ]
     return registry

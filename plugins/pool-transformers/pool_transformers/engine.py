@@ -52,7 +52,7 @@ class TorchEngine:
         options: dict[str, Any] = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
         device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
-            tokenizer = AutoTokenizer.from_pretrained(config.model, **options)  # type: ignore[no-untyped-call]
+            tokenizer = AutoTokenizer.from_pretrained(config.model, **options)
             model = AutoModelForCausalLM.from_pretrained(
                 config.model, dtype=config.dtype, device_map=config.device_map, **options
             )
@@ -125,7 +125,6 @@ class TorchEngine:
             )
         return list(tokens)
 
-    @torch.inference_mode()
     def _generate(self, jobs: Sequence[Job], prompts: Sequence[list[int]]) -> list[Answer]:
         device, longest = self._model.device, max(map(len, prompts))
         ids = torch.full((len(jobs), longest), self._pad, dtype=torch.long)
@@ -135,18 +134,19 @@ class TorchEngine:
             mask[row, longest - len(tokens) :] = 1
         most = [self._limit(job, len(tokens)) for job, tokens in zip(jobs, prompts, strict=True)]
         ends = [Ends(limit, job.stop) for limit, job in zip(most, jobs, strict=True)]
-        made = self._model.generate(
-            ids.to(device),
-            attention_mask=mask.to(device),
-            generation_config=GenerationConfig(
-                do_sample=False,  # the processor has drawn: the highest score is the sample
-                max_new_tokens=max(most),
-                eos_token_id=sorted(self._ends) or None,
-                pad_token_id=self._pad,
-            ),
-            logits_processor=LogitsProcessorList([EachRowSamples(jobs, self._model.generation_config)]),
-            stopping_criteria=StoppingCriteriaList([EachRowEnds(ends, longest, self._tokenizer, self._stopping)]),
-        )
+        with torch.inference_mode():
+            made = self._model.generate(
+                ids.to(device),
+                attention_mask=mask.to(device),
+                generation_config=GenerationConfig(
+                    do_sample=False,  # the processor has drawn: the highest score is the sample
+                    max_new_tokens=max(most),
+                    eos_token_id=sorted(self._ends) or None,
+                    pad_token_id=self._pad,
+                ),
+                logits_processor=LogitsProcessorList([EachRowSamples(jobs, self._model.generation_config)]),
+                stopping_criteria=StoppingCriteriaList([EachRowEnds(ends, longest, self._tokenizer, self._stopping)]),
+            )
         new = made[:, longest:].tolist()
         return [
             self._read(tokens, limit, job, len(prompt))

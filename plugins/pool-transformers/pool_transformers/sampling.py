@@ -41,11 +41,9 @@ class EachRowSamples(LogitsProcessor):
         """
         self._rows = [_Row(job, defaults) for job in jobs]
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """The scores of the next token."""
-        return torch.cat(  # type: ignore[return-value]
-            [row.draw(input_ids[n : n + 1], scores[n : n + 1]) for n, row in enumerate(self._rows)]
-        )
+        return torch.cat([row.draw(input_ids[n : n + 1], scores[n : n + 1]) for n, row in enumerate(self._rows)])
 
 
 class _Row:
@@ -98,14 +96,14 @@ class EachRowEnds(StoppingCriteria):
         self._tokenizer = tokenizer
         self._stopping = stopping
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **_options: Any) -> torch.BoolTensor:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_options: Any) -> torch.Tensor:
         """Whether each row is done."""
         length = input_ids.shape[1] - self._start
         done = [
             self._stopping.is_set() or length >= ends.max_tokens or self._has_stop(input_ids[row, self._start :], ends)
             for row, ends in enumerate(self._ends)
         ]
-        return torch.tensor(done, dtype=torch.bool, device=input_ids.device)  # type: ignore[return-value]
+        return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
 
     def _has_stop(self, tokens: torch.Tensor, ends: Ends) -> bool:
         """Whether a stop string stands in the last tokens. One has no more tokens than bytes."""

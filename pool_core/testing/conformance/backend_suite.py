@@ -71,9 +71,8 @@ class BackendSuite(PluginConformance):
         return (answer.usage.input_tokens, answer.usage.output_tokens) if answer.usage else (None, None)
 
     def make_use(self, config: Mapping[str, Any] | None = None) -> UseBackend:
-        """What a recipe writes to use it in this process, where the checks look."""
-        use = super().make_use(config)
-        return UseBackend(use=use.use, isolate=False, **use.options)
+        """What a recipe writes to use it; it runs where it says itself."""
+        return UseBackend(**super().make_use(config).model_dump())
 
     def make_backend(self, base_url: str = NOWHERE, config: Mapping[str, Any] | None = None) -> Backend[Any]:
         """A backend as the engine makes it, with those that it wraps; not open."""

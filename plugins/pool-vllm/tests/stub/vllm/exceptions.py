@@ -1,0 +1,17 @@
+"""Errors of requests."""
+
+
+class VLLMError(Exception):
+    """Base."""
+
+
+class VLLMClientError(VLLMError):
+    """The request is wrong."""
+
+
+class VLLMServerError(VLLMError):
+    """The engine failed."""
+
+
+class GracefulHTTPError(VLLMError):
+    """Not now."""
