@@ -16,6 +16,8 @@ __all__ = ["IngestCount", "define_count_samples", "ingest_rows", "replace_rows"]
 
 _MOST_DUPLICATES = 5
 
+_FIND_ROW = select("rows") + "WHERE row_id = ?"
+
 
 @dataclass(frozen=True, slots=True)
 class IngestCount:
@@ -94,8 +96,7 @@ class _Ingest:
     def take(self, position: int, row: NewRow) -> None:
         """Store a row of the input, unless it is there as it should be."""
         self._rows += 1
-        find = select("rows") + "WHERE row_id = ?"
-        known = self._connection.execute(find, (row.row_id,)).fetchone()
+        known = self._connection.execute(_FIND_ROW, (row.row_id,)).fetchone()
         if known is None:
             record = (self._next, position, row.row_id, row.assigned, row.data)
             self._connection.execute(INSERTS["rows"], seal("rows", record))
