@@ -39,19 +39,18 @@ def identify_rows(plan: Plan) -> Iterator[NewRow]:
     assert source is not None
     output = plan.recipe.output
     taken = list_taken(output, plan.schema) if output is not None else frozenset()
+    name, id_column = source.name, source.id_column
     seen = Occurrences()
     for position, (place, row) in enumerate(source.read()):
-        data = encode_row(row, f"{source.name}: {place}")
+        where = f"{name}: {place}"
+        data = encode_row(row, where)
         if output is not None and not taken.isdisjoint(row):
             raise RowsError(
                 f"the row has a column {min(taken & row.keys())!r}, which the layout {output.layout!r} writes itself",
-                where=f"{source.name}: {place}",
+                where=where,
                 hint="rename the column, or choose another layout, such as `long`",
             )
-        if source.id_column is None:
-            row_id = _identify_by_content(row, data, seen)
-        else:
-            row_id = _read_id(row, source.id_column, f"{source.name}: {place}")
+        row_id = _identify_by_content(row, data, seen) if id_column is None else _read_id(row, id_column, where)
         yield NewRow(row_id, place, data, plan.assign(position, row_id, row))
 
 
@@ -60,8 +59,11 @@ def _read_id(row: Row, column: str, where: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         found = "has none" if column not in row else f"has {value!r}"
         raise RowsError(f"an id must be text or a whole number; the row {found} in {column!r}", where=where)
+    text = str(value)
+    if text.isascii():
+        return text
     try:
-        return str(value).encode().decode()
+        return text.encode().decode()
     except UnicodeEncodeError as error:
         raise RowsError(f"the id {value!r} is no valid text", where=where) from error
 

@@ -27,6 +27,7 @@ __all__ = ["Caller"]
 
 T = TypeVar("T")
 
+_ENDED = Step(Next.END)
 _ENDS = {Cause.RATE_LIMIT: End.LIMITED, Cause.OVERLOADED: End.OVERLOADED}
 
 
@@ -89,7 +90,7 @@ class Caller:
         """Ask for ``cell``, unless a stored answer ends it."""
         try:
             if cell.request is None and not await self._work.prepare(cell, self._backend):
-                return Step(Next.END)
+                return _ENDED
         except PluginError as error:
             return Step(Next.LEAVE, stop=str(error))
         if self._stopped:
@@ -158,7 +159,7 @@ class Caller:
             ended = await self._work.read_reply(cell, answer, latency=now - sent, seconds=now - cell.started)
         except PluginError as error:
             return Step(Next.LEAVE, stop=str(error))
-        return Step(Next.END if ended else Next.AGAIN)
+        return _ENDED if ended else Step(Next.AGAIN)
 
     async def _send(self, cell: Cell, call: _Call) -> Answer:
         """Send the request of ``cell``, and a second time where the first is slow."""

@@ -405,9 +405,10 @@ def read_usage(answer: Answer | None) -> Usage:
     usage = answer.usage if answer is not None else None
     if not isinstance(usage, Usage):
         return _NOT_SAID
-    asked, answered = _keep_count(usage.input_tokens), _keep_count(usage.output_tokens)
-    same = asked is usage.input_tokens and answered is usage.output_tokens
-    return usage if same else Usage(asked, answered)
+    asked, answered = usage.input_tokens, usage.output_tokens
+    if type(asked) is int and type(answered) is int and 0 <= asked < MOST_TOKENS and 0 <= answered < MOST_TOKENS:
+        return usage
+    return Usage(_keep_count(asked), _keep_count(answered))
 
 
 def _keep_count(count: Any) -> int | None:

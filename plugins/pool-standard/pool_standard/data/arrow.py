@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -12,7 +12,10 @@ from pool_core.interfaces.encoding import encode_json
 from pool_core.interfaces.types import ANY, FieldType
 from pool_standard.data.text import replace_surrogates
 
-__all__ = ["MisfitError", "fit_value", "to_arrow", "to_arrow_schema"]
+__all__ = ["Fit", "MisfitError", "plan_fit", "to_arrow", "to_arrow_schema"]
+
+#: Makes a value fit its Arrow type.
+Fit: TypeAlias = Callable[[Any], Any]
 
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 _SCALARS = {"null": pa.null(), "bool": pa.bool_(), "int": pa.int64(), "float": pa.float64()}
@@ -25,6 +28,10 @@ class MisfitError(Exception):
         super().__init__(path, reason)
         self.path = path
         self.reason = reason
+
+    def within(self, step: str) -> MisfitError:
+        """The same, seen from what holds the value."""
+        return MisfitError(step + self.path, self.reason)
 
 
 def to_arrow_schema(schema: Mapping[str, FieldType]) -> pa.Schema:
@@ -65,61 +72,107 @@ def _to_fields(pairs: Iterable[tuple[str, FieldType]]) -> list[pa.Field]:
     return fields
 
 
-def fit_value(value: Any, type_: FieldType, path: str) -> Any:
-    """Make ``value`` what Arrow takes for `to_arrow` of ``type_``. Half surrogate pairs become U+FFFD.
+def plan_fit(type_: FieldType) -> Fit:
+    """What makes a value one that Arrow takes for `to_arrow` of ``type_``. Half surrogate pairs become U+FFFD.
 
-    Args:
-        path: The field, and where inside it the value stands, for the error.
-
-    Raises:
-        MisfitError: the value is not of the type, or too large.
+    It raises a `MisfitError` for a value that is not of the type, or too large; its path begins inside the value.
     """
-    if value is None:
-        return None
-    accepted, fit = _FITS[type_.kind]
-    if not isinstance(value, accepted) or (isinstance(value, bool) and type_.kind in ("int", "float")):
-        raise MisfitError(path, f"a value of the type {type_} is expected, and this is a {type(value).__name__}")
-    return fit(value, type_, path)
+    accepted, make_fit = _FITS[type_.kind]
+    fit = make_fit(type_)
+    no_bool = type_.kind in ("int", "float")
+
+    def fit_or_refuse(value: Any) -> Any:
+        if value is None:
+            return None
+        if not isinstance(value, accepted) or (no_bool and isinstance(value, bool)):
+            raise MisfitError("", f"a value of the type {type_} is expected, and this is a {type(value).__name__}")
+        return fit(value)
+
+    return fit_or_refuse
 
 
-def _fit_int(value: int, _: FieldType, path: str) -> int:
-    if not _SMALLEST <= value <= _LARGEST:
-        raise MisfitError(path, "the integer does not fit 64 bits")
-    return value
+def _keep(_: FieldType) -> Fit:
+    return lambda value: value
 
 
-def _fit_float(value: float, _: FieldType, path: str) -> float:
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise MisfitError(path, "the integer does not fit a 64-bit float") from error
+def _plan_int(_: FieldType) -> Fit:
+    def fit_int(value: int) -> int:
+        if not _SMALLEST <= value <= _LARGEST:
+            raise MisfitError("", "the integer does not fit 64 bits")
+        return value
+
+    return fit_int
 
 
-def _fit_map(value: Mapping[str, Any], type_: FieldType, path: str) -> list[tuple[str, Any]]:
-    items = {replace_surrogates(name): fit_value(v, type_.items or ANY, f"{path}.{name}") for name, v in value.items()}
-    if len(items) != len(value):
-        raise MisfitError(path, "two keys are equal once invalid characters are replaced")
-    return list(items.items())
+def _plan_float(_: FieldType) -> Fit:
+    def fit_float(value: float) -> float:
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise MisfitError("", "the integer does not fit a 64-bit float") from error
+
+    return fit_float
 
 
-def _fit_struct(value: Mapping[str, Any], type_: FieldType, path: str) -> Any:
-    if unknown := sorted(value.keys() - {name for name, _ in type_.fields}):
-        raise MisfitError(path, f"the type {type_} has no field {unknown[0]!r}")
-    if not type_.fields:
-        return "{}"
-    return {replace_surrogates(name): fit_value(value.get(name), t, f"{path}.{name}") for name, t in type_.fields}
+def _plan_list(type_: FieldType) -> Fit:
+    fit = plan_fit(type_.items or ANY)
+
+    def fit_list(value: Iterable[Any]) -> list[Any]:
+        try:
+            return [fit(item) for item in value]
+        except MisfitError as error:
+            raise error.within("[]") from error
+
+    return fit_list
 
 
-#: Of each kind: the Python types of its values, and what makes one fit.
-_FITS: dict[str, tuple[Any, Callable[[Any, FieldType, str], Any]]] = {
-    "null": ((), lambda value, _type, _path: value),
-    "bool": (bool, lambda value, _type, _path: value),
-    "int": (int, _fit_int),
-    "float": ((int, float), _fit_float),
-    "str": (str, lambda value, _type, _path: replace_surrogates(value)),
-    "literal": (str, lambda value, _type, _path: replace_surrogates(value)),
-    "list": ((list, tuple), lambda value, type_, path: [fit_value(v, type_.items or ANY, f"{path}[]") for v in value]),
-    "map": (Mapping, _fit_map),
-    "struct": (Mapping, _fit_struct),
-    "any": (object, lambda value, _type, _path: encode_json(value).decode("utf-8")),
+def _plan_map(type_: FieldType) -> Fit:
+    fit = plan_fit(type_.items or ANY)
+
+    def fit_map(value: Mapping[str, Any]) -> list[tuple[str, Any]]:
+        items: dict[str, Any] = {}
+        for name, item in value.items():
+            try:
+                items[replace_surrogates(name)] = fit(item)
+            except MisfitError as error:
+                raise error.within(f".{name}") from error
+        if len(items) != len(value):
+            raise MisfitError("", "two keys are equal once invalid characters are replaced")
+        return list(items.items())
+
+    return fit_map
+
+
+def _plan_struct(type_: FieldType) -> Fit:
+    fits = [(name, replace_surrogates(name), plan_fit(inner)) for name, inner in type_.fields]
+    known = {name for name, _ in type_.fields}
+
+    def fit_struct(value: Mapping[str, Any]) -> Any:
+        if not value.keys() <= known:
+            raise MisfitError("", f"the type {type_} has no field {min(value.keys() - known)!r}")
+        if not fits:
+            return "{}"
+        fitted = {}
+        for name, plain, fit in fits:
+            try:
+                fitted[plain] = fit(value.get(name))
+            except MisfitError as error:
+                raise error.within(f".{name}") from error
+        return fitted
+
+    return fit_struct
+
+
+#: Of each kind: the Python types of its values, and what plans how one is made to fit.
+_FITS: dict[str, tuple[Any, Callable[[FieldType], Fit]]] = {
+    "null": ((), _keep),
+    "bool": (bool, _keep),
+    "int": (int, _plan_int),
+    "float": ((int, float), _plan_float),
+    "str": (str, lambda _: replace_surrogates),
+    "literal": (str, lambda _: replace_surrogates),
+    "list": ((list, tuple), _plan_list),
+    "map": (Mapping, _plan_map),
+    "struct": (Mapping, _plan_struct),
+    "any": (object, lambda _: lambda value: encode_json(value).decode("utf-8")),
 }

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pool_core.errors import PoolError, RowsError
-from pool_core.interfaces.types import FieldType
 
 __all__ = ["explain_os_errors", "refuse_unknown_fields"]
 
@@ -36,7 +35,7 @@ def explain_os_errors(path: Path) -> Iterator[None]:
         raise RowsError(f"the file cannot be read: {error.strerror or error}", where=where, hint=hint) from error
 
 
-def refuse_unknown_fields(record: Mapping[str, Any], schema: Mapping[str, FieldType], number: int) -> None:
+def refuse_unknown_fields(record: Mapping[str, Any], schema: Mapping[str, object], number: int) -> None:
     """Make sure that a format with fixed columns drops nothing of ``record``, the ``number``-th from 1.
 
     Raises:

@@ -16,7 +16,7 @@ from pool_core.interfaces.config import PluginConfig
 from pool_core.interfaces.data import Reader, Writer
 from pool_core.interfaces.types import FieldType
 from pool_core.interfaces.values import Row
-from pool_standard.data.arrow import MisfitError, fit_value, to_arrow_schema
+from pool_standard.data.arrow import Fit, MisfitError, plan_fit, to_arrow_schema
 from pool_standard.data.guards import explain_os_errors, refuse_unknown_fields
 from pool_standard.data.plain import Reading, UnreadableError, describe_type, plan_reading
 
@@ -131,10 +131,11 @@ class ParquetWriter(Writer[ParquetWriterConfig]):
             PoolError: a value does not fit its field's type, or a record has a field that ``schema`` does not have.
         """
         arrow_schema = to_arrow_schema(schema)
+        fits = {name: plan_fit(type_) for name, type_ in schema.items()}
         remaining = enumerate(records, 1)
         count = 0
         with pq.ParquetWriter(str(self.path), arrow_schema, compression="zstd") as writer:
-            while batch := [_fit_record(r, schema, number) for number, r in islice(remaining, self.config.batch_size)]:
+            while batch := [_fit_record(r, fits, number) for number, r in islice(remaining, self.config.batch_size)]:
                 columns = zip(*batch, strict=True)
                 arrays = [pa.array(values, field.type) for values, field in zip(columns, arrow_schema, strict=True)]
                 writer.write_table(pa.Table.from_arrays(arrays, schema=arrow_schema))
@@ -142,10 +143,13 @@ class ParquetWriter(Writer[ParquetWriterConfig]):
         return count
 
 
-def _fit_record(record: Mapping[str, Any], schema: Mapping[str, FieldType], number: int) -> list[Any]:
-    refuse_unknown_fields(record, schema, number)
-    try:
-        return [fit_value(record.get(name), type_, name) for name, type_ in schema.items()]
-    except MisfitError as error:
-        hint = "Write JSON Lines, which holds any value, or change what the task or the rows give."
-        raise PoolError(error.reason, where=f"record {number}, field {error.path!r}", hint=hint) from error
+def _fit_record(record: Mapping[str, Any], fits: Mapping[str, Fit], number: int) -> list[Any]:
+    refuse_unknown_fields(record, fits, number)
+    fitted = []
+    for name, fit in fits.items():
+        try:
+            fitted.append(fit(record.get(name)))
+        except MisfitError as error:
+            hint = "Write JSON Lines, which holds any value, or change what the task or the rows give."
+            raise PoolError(error.reason, where=f"record {number}, field {name + error.path!r}", hint=hint) from error
+    return fitted
