@@ -94,7 +94,9 @@ def test_a_fault_of_the_catalogue(
     if "stopped" in case:
         assert case["stopped"] in json.loads(out)["members"][0]["stopped"]
     if "number" in case and case.get("exit", 0) in (0, 3) and out.startswith("{"):
-        assert json.loads(out)["members"][0]["requests"] == len(of_member(server)) or case["requests"] == 0
+        sent, seen = json.loads(out)["members"][0]["requests"], len(of_member(server))
+        # what is sent on a connection that the server is just ending never gets there
+        assert sent == seen or case["requests"] == 0 or (fault == "hang-up" and sent > seen)
 
 
 def of_member(server):
