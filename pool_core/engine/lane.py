@@ -10,7 +10,6 @@ from pool_core.engine.inbox import Inbox
 from pool_core.engine.quota import Quota
 from pool_core.engine.retry import FALLS_BACK, RetryBudget
 from pool_core.engine.step import Next, Step
-from pool_core.engine.turn import Turn
 from pool_core.engine.waiting import WaitingRoom
 from pool_core.engine.work import Cell, WorkList
 from pool_core.interfaces.values import Outcome
@@ -19,8 +18,6 @@ __all__ = ["MOST_UNWRITTEN", "Lane"]
 
 #: Unwritten outcomes at which a lane waits for the disk.
 MOST_UNWRITTEN = 4096
-#: Cells that a lane finishes in one turn of the event loop before it lets others have theirs.
-MOST_IN_A_TURN = 32
 #: Cells that may wait between their attempts; more where the quota has many places.
 LEAST_WAITING = 64
 
@@ -48,7 +45,6 @@ class Lane:
         self._busy = 0
         self._idle: deque[asyncio.Future[None]] = deque()
         self._reading = asyncio.Lock()
-        self._turn = Turn(MOST_IN_A_TURN)
         self._stopping = False
         #: Every further call would fail: what is left goes to the fallback.
         self._faulted = False
@@ -106,7 +102,7 @@ class Lane:
         while (cell := self._pick() or await self._take()) is not None:
             self._busy += 1
             try:
-                ended = await self._process(cell)
+                await self._process(cell)
             finally:
                 self._busy -= 1
                 if not self._busy and self._waiting.empty:
@@ -114,8 +110,8 @@ class Lane:
             if self._work.unwritten > MOST_UNWRITTEN:
                 self._room.clear()  # more is unwritten than a group holds, so a commit will set it again
                 await self._room.wait()
-            elif not ended or self._turn.is_over():
-                await asyncio.sleep(0)  # cells that never wait must not hold up the other lanes
+            else:  # cells that never wait must not hold up the other lanes, and a connection that ends has to be seen
+                await asyncio.sleep(0)
 
     def _pick(self) -> Cell | None:
         """The next cell if one is here."""
@@ -162,8 +158,8 @@ class Lane:
                 if not everybody:
                     return
 
-    async def _process(self, cell: Cell) -> bool:
-        """Ask for ``cell``, and put it where it goes then. Returns whether an answer has ended it."""
+    async def _process(self, cell: Cell) -> None:
+        """Ask for ``cell``, and put it where it goes then."""
         step = Step(Next.LEAVE) if self._faulted else await self._caller.ask(cell)
         if step.stop:
             self.stop_member(step.stop)
@@ -179,7 +175,6 @@ class Lane:
             self._waiting.put_probed(cell)
         elif step.next is Next.AGAIN:
             self._waiting.put(cell)
-        return step.next is Next.END
 
     async def _give_up(self, cell: Cell, step: Step) -> None:
         """Let the fallback take ``cell`` over, or record its failure; one that has not failed stays unfinished."""
