@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,7 @@ def test_what_a_run_left_behind_is_not_copied(tmp_path):
     assert sorted(path.name for path in target.iterdir()) == ["labels.yaml", "texts.jsonl"]
 
 
+@pytest.mark.skipif(not all(map(find_spec, ("pool_standard", "pool_replay"))), reason="needs a reader and a recording")
 def test_it_works_in_a_recipe(tmp_path):
     copy_example(EXAMPLES, tmp_path)
     result = run_recipe(tmp_path / "labels.yaml")
