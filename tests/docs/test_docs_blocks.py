@@ -14,9 +14,12 @@ NOT_RUN_ON = {
     "CONTRIBUTING.md": 2,
     "docs/how-to/plugins.md": 1,
     "docs/how-to/testing.md": 4,
+    "docs/tutorials/endpoint.md": 1,
+    "docs/tutorials/start.md": 1,
 }
 #: Plugins that a page needs besides pool-standard and pool-replay.
 MORE_PLUGINS = {
+    "docs/tutorials/endpoint.md": ("openai",),
     "docs/how-to/layouts.md": ("sentiment",),
     "docs/how-to/plugins.md": ("sentiment",),
     "docs/how-to/structured.md": ("openai",),  # the extras are where it is
