@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from pool_core.interfaces.types import FieldType
@@ -23,6 +23,8 @@ QUIET = settings(
     database=None,
     deadline=None,
     report_multiple_bugs=False,
+    # what fails is told clipped; to look for a smaller example first can take minutes
+    phases=(Phase.explicit, Phase.generate),
     suppress_health_check=list(HealthCheck),
 )
 
