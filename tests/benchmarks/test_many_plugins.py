@@ -14,11 +14,11 @@ from pool_core.registry import Registry
 
 @pytest.fixture
 def home(tmp_path):
-    import plugins  # the benchmark's program
+    import many_plugins  # the benchmark's program
 
-    plugins.write_needed(tmp_path / "site")
-    assert plugins.write_many(tmp_path / "site") == 50
-    plugins.write_recipe(tmp_path)
+    many_plugins.write_needed(tmp_path / "site")
+    assert many_plugins.write_many(tmp_path / "site") == 50
+    many_plugins.write_recipe(tmp_path)
     return tmp_path
 
 

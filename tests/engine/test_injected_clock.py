@@ -16,7 +16,6 @@ REAL = {"time", "random", "datetime", "secrets", "uuid", "sched", "select"}
 ALLOWED = {
     ("run.py", "time.time"): "the default of `Engine.wall_time`: the date of an answer; nothing waits for it",
     ("lag.py", "time.monotonic"): "the loop's real lag is what is measured",
-    ("frames.py", "time.monotonic"): "limits of another process, which works in real time",
     ("worker.py", "time.monotonic"): "limits of another process, which works in real time",
     **{
         (name, "random.Random"): "the type of the generator that is passed in"

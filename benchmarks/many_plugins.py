@@ -3,7 +3,7 @@
 The recipe needs one working plugin. The same command is run with it alone, and among the 50, in turn, each in a
 process of its own; the processor's time of the children counts, and of it the smallest::
 
-    python benchmarks/plugins.py [--runs 15]
+    python benchmarks/many_plugins.py [--runs 15]
 """
 
 from __future__ import annotations
