@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pool_core.data.layouts import Layout, arrange, list_names
 from pool_core.data.records import read_generations, read_run_info
@@ -24,7 +24,7 @@ from pool_core.plan.build import make_plan
 from pool_core.plan.model import Plan
 from pool_core.plan.rows import MemoryRows
 from pool_core.recipe.load import load_recipe
-from pool_core.recipe.models import Output, PoolSpec, Recipe
+from pool_core.recipe.models import Member, Output, PoolSpec, Recipe
 from pool_core.registry import Registry, Selection
 from pool_core.report.summary import RunSummary
 from pool_core.store.store import Store
@@ -75,6 +75,10 @@ class Pool(PoolSpec):
 
     `run` works in a script and inside a running event loop alike; `arun` is for ``await``.
     """
+
+    if TYPE_CHECKING:
+        # what type checkers see, as of `Member`
+        def __init__(self, *, members: Sequence[Member | Mapping[str, Any]], **settings: Any) -> None: ...
 
     def check(self, rows: Iterable[Row] | None = None, *, registry: Registry | None = None) -> Plan:
         """Resolve and judge the pool, contacting nothing. See `Plan.compatible` and `Plan.findings`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,10 @@ from pool_core.interfaces.isolation import Placement
 from pool_core.interfaces.policy import expand_combination
 from pool_core.interfaces.values import Cause
 from pool_core.watchdog import CALL_MEMORY, CALL_SECONDS
+
+if TYPE_CHECKING:
+    from pool_core.interfaces.backend import Backend
+    from pool_core.interfaces.task import Task
 
 __all__ = [
     "Budget",
@@ -236,6 +240,17 @@ class Member(Strict):
     prompt_format: UseField | None = Field(None, description="How messages become text for a text-completion model.")
     when: str | None = Field(None, description="With `assign: routed`: an expression over the row's columns.")
     weight: float = Field(1.0, gt=0, description="With `assign: weighted`: this member's share.")
+
+    if TYPE_CHECKING:
+        # what type checkers see: more than the fields' types is accepted, and pydantic makes those of it
+        def __init__(
+            self,
+            *,
+            name: str,
+            backend: str | Mapping[str, Any] | Use | Backend[Any],
+            task: str | Mapping[str, Any] | Use | Task[Any],
+            **settings: Any,
+        ) -> None: ...
 
 
 class FindingRules(Strict):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,12 @@ def test_what_is_public_of_the_interfaces_is_listed_here():
     folder = Path(pool_core.__file__).parent / "interfaces"
     modules = {f"pool_core.interfaces.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__"}
     assert modules <= set(PUBLIC)
+
+
+def test_contributors_read_what_is_public():
+    """Its packages, by the policy of what stays."""
+    page = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    policy = page.partition("## What stays, and for how long")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(pool_core(?:\.\w+)?)`", policy))
+    assert {".".join(module.split(".")[:2]) for module in PUBLIC} | {"pool_core"} <= named
+    assert all(find_spec(module) for module in named)
