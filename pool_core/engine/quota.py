@@ -47,6 +47,8 @@ class Quota:
         self._paused_until = 0.0
         #: Set while one that waits may be admitted at a certain time.
         self._timer: asyncio.TimerHandle | None = None
+        #: When it is due. uvloop's handle of a timer that is due at once does not say.
+        self._due = math.inf
         self._on_growth: list[Callable[[], None]] = []
         #: The loop that runs; to ask for it costs a system call.
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -160,13 +162,13 @@ class Quota:
 
     def _set_timer(self, when: float) -> None:
         """Look again at ``when`` at the latest. A timer that is due before serves as well."""
-        if self._timer is not None and self._timer.when() <= when:
+        if self._timer is not None and self._due <= when:
             return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if when < math.inf:  # else the end of another call is what it waits for
-            self._timer = asyncio.get_running_loop().call_at(when, self._end_wait)
+            self._timer, self._due = asyncio.get_running_loop().call_at(when, self._end_wait), when
 
     def _end_wait(self) -> None:
         self._timer = None

@@ -390,3 +390,22 @@ def test_a_pause_of_one_member_holds_for_those_that_share_its_quota(make_member,
     assert [now for now in sent["neighbour"] if 0 < now < 100] == []
     assert sent["neighbour"][-1] >= 100
     assert sent["stranger"][-1] == 0
+
+
+class PlainLoop(asyncio.SelectorEventLoop):
+    """Its timers do not say when they are due, as uvloop's do not where they are due at once."""
+
+    def call_at(self, when, callback, *args, context=None):
+        timer = super().call_at(when, callback, *args, context=context)
+        return type("Handle", (), {"cancel": lambda _: timer.cancel()})()
+
+
+def test_timers_need_not_say_when_they_are_due():
+    async def main():
+        quota = Quota(4)
+        quota.pause(0.05)
+        places = await asyncio.gather(*(quota.acquire(member) for member in range(3)))
+        return len(places)
+
+    with asyncio.Runner(loop_factory=PlainLoop) as runner:
+        assert runner.run(main()) == 3
