@@ -73,6 +73,9 @@ async def send(
 ) -> HttpReply:
     """Send one request, once, with the key of ``failures``.
 
+    A cancellation in the moment in which the reply arrives is not raised, as pyreqwest has it: the reply, which may
+    be paid, is returned, and only the task's `cancelling` tells. Who goes on to wait must look.
+
     Args:
         seconds: the limit for all of it, the connection included.
         url: by default the one that the configuration names.

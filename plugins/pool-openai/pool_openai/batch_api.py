@@ -141,6 +141,7 @@ class BatchApi:
                 if error.cause not in TRANSIENT or attempt >= tries:
                     raise
             else:
+                _pass_on_cancellation()
                 return reply.body
         raise AssertionError  # the last try has returned or raised
 
@@ -153,6 +154,18 @@ async def _count_tries(pause: float) -> AsyncIterator[int]:
     for number in range(2, _TRIES + 1):
         await asyncio.sleep(pause * 2.0 ** (number - 2))
         yield number
+
+
+def _pass_on_cancellation() -> None:
+    """Raise the cancellation of this task that the client did not, since the reply was there in the same moment.
+
+    A paid answer is better returned. Here nothing is paid, and the task would go on and wait for hours.
+    """
+    import asyncio  # noqa: PLC0415 - checking a recipe needs none
+
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _read_id(shown: dict[str, Any], what: str) -> str:

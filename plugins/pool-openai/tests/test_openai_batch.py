@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 from dataclasses import replace
@@ -13,6 +14,7 @@ from pool_openai.batch_config import OpenAIBatchConfig
 from pool_openai.batch_files import Line, split_lines
 
 from pool_core.errors import BackendError
+from pool_core.http.client import send
 from pool_core.interfaces.values import Answer, Cause, Prompt, Request, Usage
 from pool_core.testing.batches import BatchApi
 from pool_core.testing.replies import Reply, make_error_body, make_text_body
@@ -387,6 +389,32 @@ def test_what_was_not_collected_is_collected_by_the_next_start(tmp_path):
     assert len(api.batches) == 2
     assert (api.paid.total(), max(api.paid.values())) == (3, 1)
     assert list_kept(tmp_path) == []
+
+
+def test_closing_ends_at_once_though_the_reply_to_a_look_arrives_in_that_moment(tmp_path, monkeypatch):
+    api, looking = BatchApi(), asyncio.Event()
+
+    async def send_and_keep_the_reply(client, failures, body, seconds, *, method, url, **how):
+        sent = asyncio.ensure_future(send(client, failures, body, seconds, method=method, url=url, **how))
+        if "/batches/" in url:
+            looking.set()
+            with contextlib.suppress(asyncio.CancelledError):  # as the client does in one of many such moments
+                await asyncio.sleep(LONG)
+        return await sent
+
+    monkeypatch.setattr("pool_openai.batch_api.send", send_and_keep_the_reply)
+
+    async def submit(server):
+        backend = make_backend(server, tmp_path, poll=LONG)
+        await backend.open()
+        call = asyncio.ensure_future(backend.generate(make_request(backend, "one")))
+        await looking.wait()
+        await backend.aclose()
+        (ended,) = await asyncio.gather(call, return_exceptions=True)
+        return type(ended)
+
+    with ScriptedServer(api) as server:
+        assert asyncio.run(asyncio.wait_for(submit(server), LONG / 6)) is asyncio.CancelledError
 
 
 def test_answers_that_were_not_durable_are_given_again(tmp_path):
