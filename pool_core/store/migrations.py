@@ -123,4 +123,12 @@ def _read_count(body: object, name: str) -> int | None:
     return count if isinstance(count, int) and 0 <= count < 1 << 63 else None
 
 
-_STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _seal_records}
+def _replace_index(connection: sqlite3.Connection) -> None:
+    """Version 2 to 3: the requests of the answers in the order of their coming. A file that was of version 1 has it."""
+    connection.execute("DROP INDEX IF EXISTS answers_by_request")
+    for statement in _split_statements(SCHEMA):
+        if "answers_requests" in statement:
+            connection.execute(statement.replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS"))
+
+
+_STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _seal_records, 2: _replace_index}

@@ -116,9 +116,9 @@ class _Source:
             wrong = find_wrong_tables(self._connection)
             if is_empty(self._connection):
                 wrong = ["there is nothing in it"]
-            elif wrong and read_version(self._connection) == 1:
-                self._is_old = True
-                wrong = ["it is of version 1 and cannot be brought up to date"]
+            elif wrong and 0 < (version := read_version(self._connection)) < SCHEMA_VERSION:
+                self._is_old = version == 1
+                wrong = [f"it is of version {version} and cannot be brought up to date"]
             elif wrong:
                 check_version(self._connection, self.path)  # what is of another version has other tables
             elif read_version(self._connection) != SCHEMA_VERSION:

@@ -40,19 +40,44 @@ def insert_answers(connection: sqlite3.Connection, records: Iterable[AnswerRecor
     A key may be another answer's by now, if this one was never committed: then it gets the next.
     """
     count = 0
+    known = _Known(connection)
     for record in records:
-        if _is_known(connection, record):
+        if known.has(record):
             continue
         key = record[0]
         if connection.execute("SELECT 1 FROM answers WHERE key = ?", (key,)).fetchone():
             key = connection.execute("SELECT max(key) + 1 FROM answers").fetchone()[0]
         connection.execute(INSERTS["answers"], seal("answers", (key, *record[1:-1])))
+        known.add(key, record)
         count += 1
+    known.close()
     return count
 
 
-def _is_known(connection: sqlite3.Connection, record: AnswerRecord) -> bool:
-    """Whether this very answer is there, under whatever key, or was given up for room."""
-    _, created, _, request, body, *_ = record
-    same = "SELECT 1 FROM answers WHERE request = ? AND created = ? AND (body = ? OR body = x'')"
-    return connection.execute(same, (request, created, body)).fetchone() is not None
+class _Known:
+    """The answers that are there, by request. The store itself never looks for one, so there is no such index."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+        self._made = False
+
+    def has(self, record: AnswerRecord) -> bool:
+        """Whether this very answer is there, under whatever key, or was given up for room."""
+        if not self._made:
+            self._made = True
+            self._execute("CREATE TEMP TABLE known_requests AS SELECT request, key FROM answers")
+            self._execute("CREATE INDEX temp.known_by_request ON known_requests (request)")
+        _, created, _, request, body, *_ = record
+        same = (
+            "SELECT 1 FROM known_requests k JOIN answers a ON a.key = k.key "
+            "WHERE k.request = ? AND a.created = ? AND (a.body = ? OR a.body = x'')"
+        )
+        return self._execute(same, (request, created, body)).fetchone() is not None
+
+    def add(self, key: int, record: AnswerRecord) -> None:
+        """Note an answer that was inserted."""
+        self._execute("INSERT INTO known_requests VALUES (?, ?)", (record[3], key))
+
+    def close(self) -> None:
+        if self._made:
+            self._execute("DROP TABLE known_requests")

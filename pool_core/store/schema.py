@@ -7,9 +7,9 @@ __all__ = ["CONDITION_FAILED", "SCHEMA", "SCHEMA_VERSION", "pack_cell", "unpack_
 #: In a row's assignment: the member's condition failed; one failed cell stands for it.
 CONDITION_FAILED = 255
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
-#: Version 2. `migrations` makes it of version 1, and keeps a copy of it when version 3 comes.
+#: Version 3, which differs from 2 in an index. `migrations` makes it of older ones.
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
 
@@ -49,7 +49,8 @@ CREATE TABLE answers (
     checksum INTEGER NOT NULL,
     body BLOB NOT NULL             -- the answer as JSON
 );
-CREATE INDEX answers_by_request ON answers (request);
+-- All requests without the bodies, in the order in which they come: one by request would cost each answer a page.
+CREATE INDEX answers_requests ON answers (key, request);
 
 -- Answers that no cell may use any more: a person wanted others, or their bodies were given up for room.
 CREATE TABLE withdrawn (answer INTEGER PRIMARY KEY, checksum INTEGER NOT NULL);

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from itertools import chain
+from sqlite3 import Connection
 from typing import TypeAlias
 
 import msgspec
 
-__all__ = ["COLUMNS", "INSERTS", "Value", "is_intact", "seal", "select"]
+__all__ = ["COLUMNS", "INSERTS", "Value", "insert", "is_intact", "seal", "select"]
 
 #: What a column may hold.
 Value: TypeAlias = str | bytes | int | float | None
@@ -48,15 +50,37 @@ _encode = msgspec.msgpack.Encoder().encode
 _REPLACED = frozenset({"meta", "withdrawn", "cells"})
 
 
-def _write_insert(table: str) -> str:
+#: Numbers of records for which there is a statement each: with few of them SQLite keeps all compiled.
+_AT_ONCE = (64, 16, 4, 1)
+
+
+def _write_insert(table: str, records: int = 1) -> str:
     columns = (*COLUMNS[table], "checksum")
-    marks = ", ".join("?" * len(columns))
+    marks = f"({', '.join('?' * len(columns))})"
     verb = "INSERT OR REPLACE" if table in _REPLACED else "INSERT"
-    return f"{verb} INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+    return f"{verb} INTO {table} ({', '.join(columns)}) VALUES {', '.join([marks] * records)}"
 
 
 #: The statement that writes a sealed record of each table.
 INSERTS: Mapping[str, str] = {table: _write_insert(table) for table in COLUMNS}
+
+
+_INSERTS_AT_ONCE: Mapping[str, Sequence[tuple[int, str]]] = {
+    table: tuple((records, _write_insert(table, records)) for records in _AT_ONCE) for table in COLUMNS
+}
+
+
+def insert(connection: Connection, table: str, records: Sequence[Sequence[Value]]) -> None:
+    """Write sealed records, many by one statement.
+
+    A statement lets other threads run, and has to wait until it may go on. With one for each record, a thread that
+    writes beside a busy one spends most of its time on that, and slows the other down.
+    """
+    done = 0
+    for size, statement in _INSERTS_AT_ONCE[table]:
+        while len(records) - done >= size:
+            connection.execute(statement, [*chain.from_iterable(records[done : done + size])])
+            done += size
 
 
 def select(table: str) -> str:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from pool_core.errors import StoreError
 from pool_core.store.faults import suggest_cure
 from pool_core.store.records import CellRecord, NewAnswer
-from pool_core.store.sealing import INSERTS, seal
+from pool_core.store.sealing import insert, seal
 
 __all__ = ["Writer"]
 
@@ -128,8 +128,8 @@ class Writer:
                     cells.append(seal("cells", (*cell[:3], key, *cell[4:])))
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                connection.executemany(INSERTS["answers"], answers)
-                connection.executemany(INSERTS["cells"], cells)
+                insert(connection, "answers", answers)
+                insert(connection, "cells", cells)
             self._finished += len(group)
             if self._on_commit is not None:
                 self._on_commit()

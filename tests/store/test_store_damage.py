@@ -155,7 +155,7 @@ def test_a_row_that_is_gone_is_told(folder, row):
         ("UPDATE meta SET value = '[1,3]' WHERE name = 'members'", "1 record of meta"),
         ("UPDATE members SET name = 'x' WHERE key = 1", "1 record of members"),
         ("UPDATE bases SET key = 2", "1 record of bases"),
-        ("DROP INDEX answers_by_request", "answers_by_request is not defined as it should be"),
+        ("DROP INDEX answers_requests", "answers_requests is not defined as it should be"),
         ("ALTER TABLE cells RENAME TO bells", "bells is not defined as it should be; cells is not defined as it"),
     ],
 )

@@ -239,6 +239,47 @@ def test_a_full_disk_is_no_damage_of_an_old_file(folder, monkeypatch):
         repair_run(folder)
 
 
+def make_version_2(folder):
+    """The file as version 2 has it: another index."""
+    Store.open(folder).close()
+    with closing(sqlite3.connect(folder / "run.sqlite")) as connection:
+        connection.execute("DROP INDEX answers_requests")
+        connection.execute("CREATE INDEX answers_by_request ON answers (request)")
+        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def test_a_file_of_version_2_gets_another_index(folder, tmp_path):
+    make_version_2(folder)
+    with pytest.raises(StoreError, match="the store is of version 2, this pool-core reads 3"):
+        Store.read(folder)
+    with Store.open(folder) as store:
+        assert store.read_answer(1) == BODIES[0]
+    Store.open(tmp_path / "new").close()
+    tables = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
+    with (
+        closing(sqlite3.connect(folder / "run.sqlite")) as old,
+        closing(sqlite3.connect(tmp_path / "new" / "run.sqlite")) as new,
+    ):
+        assert old.execute(tables).fetchall() == new.execute(tables).fetchall()
+
+
+def test_a_file_of_version_2_that_cannot_be_brought_up_to_date_is_salvaged(folder):
+    make_version_2(folder)
+    with closing(sqlite3.connect(folder / "run.sqlite")) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'answers_by_request'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with (folder / "run.sqlite").open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xee" * size)
+    found = repair_run(folder)
+    assert "it is of version 2 and cannot be brought up to date" in found.problems
+    assert found.intact["answers"] == 4
+    with Store.open(folder) as store:
+        assert [store.read_answer(key) for key in range(1, 5)] == BODIES[:4]
+        assert len(store.read_cells(1)) == 2
+
+
 def test_there_is_a_step_from_every_version():
     assert sorted(_STEPS) == list(range(1, SCHEMA_VERSION))
 

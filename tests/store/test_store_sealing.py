@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pool_core.store.migrations import create_tables
-from pool_core.store.sealing import INSERTS, is_intact, seal, select
+from pool_core.store.sealing import INSERTS, insert, is_intact, seal, select
 
 values = st.one_of(
     st.none(),
@@ -78,3 +78,25 @@ def test_a_record_of_another_table_or_without_checksum_is_not_intact():
 def test_the_checksum_stays_the_same_from_release_to_release():
     """Files are read by later versions: whoever changes it must raise the version and migrate."""
     assert seal("cells", (1, "ok", None, 0.5, b"\0", 2.0, 2**63 - 1, "\N{SNOWMAN}"))[-1] == 8815951516852510656
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 15, 63, 64, 65, 200])
+def test_records_are_written_many_at_once(count):
+    sealed = [seal("bases", (key, f"fingerprint {key}")) for key in range(1, count + 1)]
+    with closing(sqlite3.connect(":memory:")) as connection:
+        create_tables(connection)
+        statements = []
+        connection.set_trace_callback(statements.append)
+        insert(connection, "bases", sealed)
+        connection.set_trace_callback(None)
+        assert connection.execute(select("bases") + "ORDER BY key").fetchall() == sealed
+    assert len([one for one in statements if one.startswith("INSERT")]) <= count // 64 + 9
+
+
+def test_of_records_written_at_once_one_takes_the_place_of_that_with_its_key_or_is_a_fault():
+    with closing(sqlite3.connect(":memory:")) as connection:
+        create_tables(connection)
+        insert(connection, "withdrawn", [seal("withdrawn", (7,))] * 5)
+        assert len(connection.execute(select("withdrawn")).fetchall()) == 1
+        with pytest.raises(sqlite3.IntegrityError):
+            insert(connection, "bases", [seal("bases", (1, str(number))) for number in range(4)])
