@@ -7,6 +7,7 @@ library: a model that answers half an emoji must not cost its cell.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
@@ -14,7 +15,7 @@ import msgspec
 
 from pool_core.interfaces.values import Answer, Usage
 
-__all__ = ["decode_answer", "decode_json", "encode_answer", "encode_document", "encode_json"]
+__all__ = ["decode_answer", "decode_json", "encode_answer", "encode_document", "encode_json", "encode_lines"]
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
@@ -28,6 +29,14 @@ def encode_json(value: Any) -> bytes:
     except UnicodeEncodeError:
         plain = _drop_non_finite(msgspec.to_builtins(value))
         return json.dumps(plain, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
+
+
+def encode_lines(values: Sequence[Any]) -> bytes:
+    """Each of ``values`` as JSON, as `encode_json` writes it, and the end of a line after it."""
+    try:
+        return _encoder.encode_lines(values)
+    except UnicodeEncodeError:
+        return b"".join(encode_json(value) + b"\n" for value in values)
 
 
 def encode_document(value: Any) -> bytes:

@@ -42,7 +42,8 @@ _REALS: Mapping[str, Sequence[int]] = {
     for table, columns in COLUMNS.items()
 }
 
-_PERSONS: Mapping[str, bytes] = {table: table.encode() for table in COLUMNS}
+#: Where the checksums of each table begin: to copy one is faster than to make it.
+_BEGINNINGS = {table: blake2b(digest_size=8, person=table.encode()) for table in COLUMNS}
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -107,5 +108,6 @@ def is_intact(table: str, record: Sequence[Value]) -> bool:
 
 def _compute_checksum(table: str, values: Sequence[Value]) -> int:
     """64 bits of BLAKE2b over the values as MessagePack, which tells types apart. It costs a microsecond."""
-    digest = blake2b(_encode(values), digest_size=8, person=_PERSONS[table])
+    digest = _BEGINNINGS[table].copy()
+    digest.update(_encode(values))
     return int.from_bytes(digest.digest(), "big", signed=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +23,8 @@ from pool_core.store.writer import Writer
 __all__ = ["Store"]
 
 _CANNOT_WRITE = "the run cannot be written"
+#: Rows whose outcomes are read at a time.
+_PAGE_ROWS = 64
 _CELL_COLUMNS = ", ".join(f"c.{name}" for name in (*COLUMNS["cells"], "checksum"))
 
 
@@ -300,14 +301,16 @@ class Store:
         Raises:
             StoreError: they cannot be read.
         """
-        statement = (
-            f"SELECT {_CELL_COLUMNS} FROM rows r JOIN cells c "  # noqa: S608 - our own names
-            "ON c.key BETWEEN r.key << 24 AND r.key << 24 | 16777215 ORDER BY r.position"
-        )
+        statement = select("cells") + "WHERE key BETWEEN ? AND ? ORDER BY key"
         with explain_errors("the store cannot be read", self.folder):
-            found = self._connection.execute(statement)
-            for row, cells in groupby(found, lambda cell: cell[0] >> 24):
-                yield row, [CellRecord(*cell[:-1]) for cell in cells if self._check("cells", cell)]
+            rows = self._connection.execute("SELECT key FROM rows ORDER BY position")
+            while keys := [key for (key,) in rows.fetchmany(_PAGE_ROWS)]:
+                cells: dict[int, list[CellRecord]] = {}
+                for first, last in _find_stretches(keys):
+                    for cell in self._connection.execute(statement, (first << 24, last << 24 | 0xFFFFFF)).fetchall():
+                        if self._check("cells", cell):
+                            cells.setdefault(cell[0] >> 24, []).append(CellRecord(*cell[:-1]))
+                yield from ((key, cells[key]) for key in keys if key in cells)
 
     def read_cell(self, key: int) -> CellRecord | None:
         """The outcome of one cell; None where it has none."""
@@ -357,3 +360,13 @@ class Store:
         """A gathered answer to ``request`` and its key; each is taken once, the cell's own one first."""
         with explain_errors("the store cannot be read", self.folder):
             return self._free_answers.take(request, preferred)
+
+
+def _find_stretches(keys: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """First and last of each stretch of numbers that follow one another."""
+    ordered = sorted(keys)
+    first = 0
+    for at, key in enumerate(ordered):
+        if at + 1 == len(ordered) or ordered[at + 1] != key + 1:
+            yield ordered[first], key
+            first = at + 1

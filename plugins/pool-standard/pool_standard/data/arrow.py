@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from types import NoneType
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -12,12 +14,17 @@ from pool_core.interfaces.encoding import encode_json
 from pool_core.interfaces.types import ANY, FieldType
 from pool_standard.data.text import replace_surrogates
 
-__all__ = ["Fit", "MisfitError", "plan_fit", "to_arrow", "to_arrow_schema"]
+__all__ = ["Check", "Fit", "MisfitError", "plan_check", "plan_fit", "to_arrow", "to_arrow_schema"]
 
 #: Makes a value fit its Arrow type.
 Fit: TypeAlias = Callable[[Any], Any]
+#: Whether Arrow takes all these values as they are, apart from text that is no UTF-8 and numbers that are too large.
+Check: TypeAlias = Callable[[Sequence[Any]], bool]
 
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
+#: By kind, the one Python type whose values Arrow takes as they are.
+_EXACT = {"null": NoneType, "bool": bool, "int": int, "float": float, "str": str, "literal": str}
+_LISTS, _STRUCTS = frozenset({list, NoneType}), frozenset({dict, NoneType})
 _SCALARS = {"null": pa.null(), "bool": pa.bool_(), "int": pa.int64(), "float": pa.float64()}
 
 
@@ -70,6 +77,40 @@ def _to_fields(pairs: Iterable[tuple[str, FieldType]]) -> list[pa.Field]:
         message = f"two fields are both named {twice[0]!r} once invalid characters are replaced"
         raise PoolError(message, hint="Rename one of the two, or write JSON Lines.")
     return fields
+
+
+def plan_check(type_: FieldType) -> Check:
+    """What tells whether values need not be made to fit: a look at many at once is faster than a call for each.
+
+    It says no where it is not sure.
+    """
+    exact = _EXACT.get(type_.kind)
+    if exact is not None:
+        known = {exact, NoneType}
+        return lambda values: known.issuperset(map(type, values))
+    if type_.kind == "list":
+        check_items = plan_check(type_.items or ANY)
+        return lambda values: (
+            _LISTS.issuperset(map(type, values)) and check_items([*chain.from_iterable(filter(None, values))])
+        )
+    if type_.kind == "struct" and type_.fields and all(name == replace_surrogates(name) for name, _ in type_.fields):
+        return _plan_struct_check(type_)
+    return lambda _: False
+
+
+def _plan_struct_check(type_: FieldType) -> Check:
+    names = frozenset(name for name, _ in type_.fields)
+    checks = [(name, plan_check(inner)) for name, inner in type_.fields]
+
+    def check_structs(values: Sequence[Any]) -> bool:
+        if not _STRUCTS.issuperset(map(type, values)):
+            return False
+        there = [*filter(None, values)]
+        return all(map(names.issuperset, there)) and all(
+            check([value.get(name) for value in there]) for name, check in checks
+        )
+
+    return check_structs
 
 
 def plan_fit(type_: FieldType) -> Fit:

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NoReturn
 
 import msgspec
@@ -14,13 +15,15 @@ import msgspec
 from pool_core.errors import RowsError
 from pool_core.interfaces.config import PluginConfig
 from pool_core.interfaces.data import Reader, Writer
-from pool_core.interfaces.encoding import encode_json
+from pool_core.interfaces.encoding import encode_lines
 from pool_core.interfaces.types import FieldType
 from pool_core.interfaces.values import Row
 from pool_standard.data.guards import explain_os_errors
 
 __all__ = ["JsonLinesReader", "JsonLinesWriter"]
 
+#: Records that are encoded at a time.
+_RECORDS_AT_ONCE = 64
 _JSON_SPACE = b" \t\r\n"
 # Finds every key of every object, and inside strings some text that only looks like one.
 _KEY_END = re.compile(rb'"[ \t\r]*:')
@@ -69,10 +72,11 @@ class JsonLinesWriter(Writer[PluginConfig]):
     def write(self, records: Iterable[Mapping[str, Any]], schema: Mapping[str, FieldType]) -> int:
         """Write ``records``; each line has the fields of its record, in their order."""
         count = 0
+        remaining = (record if type(record) is dict else dict(record) for record in records)
         with self.path.open("wb") as file:
-            for record in records:
-                file.write(encode_json(dict(record)) + b"\n")
-                count += 1
+            while batch := [*islice(remaining, _RECORDS_AT_ONCE)]:
+                file.write(encode_lines(batch))
+                count += len(batch)
         return count
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any
 
@@ -16,7 +17,7 @@ from pool_core.interfaces.config import PluginConfig
 from pool_core.interfaces.data import Reader, Writer
 from pool_core.interfaces.types import FieldType
 from pool_core.interfaces.values import Row
-from pool_standard.data.arrow import Fit, MisfitError, plan_fit, to_arrow_schema
+from pool_standard.data.arrow import MisfitError, plan_check, plan_fit, to_arrow_schema
 from pool_standard.data.guards import explain_os_errors, refuse_unknown_fields
 from pool_standard.data.plain import Reading, UnreadableError, describe_type, plan_reading
 
@@ -131,25 +132,55 @@ class ParquetWriter(Writer[ParquetWriterConfig]):
             PoolError: a value does not fit its field's type, or a record has a field that ``schema`` does not have.
         """
         arrow_schema = to_arrow_schema(schema)
-        fits = {name: plan_fit(type_) for name, type_ in schema.items()}
-        remaining = enumerate(records, 1)
+        columns = [_Column(field, *named) for field, named in zip(arrow_schema, schema.items(), strict=True)]
+        remaining = iter(records)
         count = 0
-        with pq.ParquetWriter(str(self.path), arrow_schema, compression="zstd") as writer:
-            while batch := [_fit_record(r, fits, number) for number, r in islice(remaining, self.config.batch_size)]:
-                columns = zip(*batch, strict=True)
-                arrays = [pa.array(values, field.type) for values, field in zip(columns, arrow_schema, strict=True)]
-                writer.write_table(pa.Table.from_arrays(arrays, schema=arrow_schema))
+        # the next records are read while the last are compressed
+        with (
+            pq.ParquetWriter(str(self.path), arrow_schema, compression="zstd") as writer,
+            ThreadPoolExecutor(1) as aside,
+        ):
+            written: Future[None] | None = None
+            while batch := [*islice(remaining, self.config.batch_size)]:
+                for number, record in enumerate(batch, count + 1):
+                    refuse_unknown_fields(record, schema, number)
+                table = pa.Table.from_arrays(
+                    [column.convert(batch, count + 1) for column in columns], schema=arrow_schema
+                )
+                if written is not None:
+                    written.result()
+                written = aside.submit(writer.write_table, table)
                 count += len(batch)
+            if written is not None:
+                written.result()
         return count
 
 
-def _fit_record(record: Mapping[str, Any], fits: Mapping[str, Fit], number: int) -> list[Any]:
-    refuse_unknown_fields(record, fits, number)
-    fitted = []
-    for name, fit in fits.items():
+class _Column:
+    """A column that is written."""
+
+    def __init__(self, field: pa.Field, name: str, type_: FieldType) -> None:
+        self._type = field.type
+        self._name = name
+        self._check = plan_check(type_)
+        self._fit = plan_fit(type_)
+
+    def convert(self, records: Sequence[Mapping[str, Any]], first: int) -> pa.Array:
+        """Its values in ``records``, the first of which has the number ``first``.
+
+        Raises:
+            PoolError: a value does not fit.
+        """
+        values = [record.get(self._name) for record in records]
+        if self._check(values):
+            with suppress(UnicodeEncodeError, OverflowError, pa.ArrowException):  # the slow way says which value it is
+                return pa.array(values, self._type)
+        return pa.array([self._fit_value(value, number) for number, value in enumerate(values, first)], self._type)
+
+    def _fit_value(self, value: Any, number: int) -> Any:
         try:
-            fitted.append(fit(record.get(name)))
+            return self._fit(value)
         except MisfitError as error:
             hint = "Write JSON Lines, which holds any value, or change what the task or the rows give."
-            raise PoolError(error.reason, where=f"record {number}, field {name + error.path!r}", hint=hint) from error
-    return fitted
+            where = f"record {number}, field {self._name + error.path!r}"
+            raise PoolError(error.reason, where=where, hint=hint) from error
