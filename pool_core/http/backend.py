@@ -10,17 +10,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pool_core.errors import BackendError
-from pool_core.http.client import HttpReply, make_client, send
 from pool_core.http.config import HttpConfig
 from pool_core.http.failures import Failures
 from pool_core.http.keys import read_key
+from pool_core.http.reply import HttpReply
 from pool_core.http.waits import WAIT_HEADERS, read_exhaustion
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.structured import honours_schema
 from pool_core.interfaces.values import Answer, Cause, Request
 
 if TYPE_CHECKING:
-    from pyreqwest.client import Client
+    from pool_core.http.client import HttpClient
 
 __all__ = ["HttpBackend", "HttpCallBackend", "HttpConfigT", "note_schema"]
 
@@ -43,9 +43,10 @@ class HttpBackend(Backend[HttpConfigT]):
     def __init__(self, config: HttpConfigT) -> None:
         super().__init__(config)
         self._failures = self._make_failures()
-        self._client: Client | None = None
+        self._client: HttpClient | None = None
         self._endpoint = f"POST {config.url}"
         self._identity = _describe_identity(self._endpoint, config)
+        self._wanted_headers = (*self.reply_headers, "location")
         #: The kinds of oddities that were logged.
         self._noted: set[str] = set()
 
@@ -78,7 +79,9 @@ class HttpBackend(Backend[HttpConfigT]):
         """Read the key and make the client. Called again, it reads the key again and keeps the connections."""
         await self.refresh()
         if self._client is None:
-            self._client = make_client(self.config, self.agent)
+            from pool_core.http.client import HttpClient  # noqa: PLC0415 - heavy: checking a recipe needs none
+
+            self._client = HttpClient.make(self.config, self.agent)
 
     async def refresh(self) -> bool:
         reference, known = self.config.key_reference, self._failures.key
@@ -106,7 +109,7 @@ class HttpBackend(Backend[HttpConfigT]):
     def _make_failures(self) -> Failures:
         return Failures(self.config, read_exhaustion=self.read_wait)
 
-    def _get_client(self) -> Client:
+    def _get_client(self) -> HttpClient:
         """The client. Raises `BackendError` before `open`."""
         if self._client is None:
             raise BackendError(Cause.PLUGIN, "the backend is not open", where=self.endpoint, hint="call open() first")
@@ -121,11 +124,11 @@ class HttpCallBackend(HttpBackend[HttpConfigT]):
 
     async def generate(self, request: Request) -> Answer:
         failures = self._failures  # held for the whole call: its key is the one to mask, whatever open() does meanwhile
-        headers = (*self.reply_headers, "location")
-        reply = await send(self._get_client(), failures, request.body, request.timeout, headers=headers)
+        client = self._get_client()
+        reply = await client.send(failures, request.body, request.timeout, headers=self._wanted_headers)
         answer = self.decode(reply, request, failures)
         self.note_oddities(answer)
-        seconds = failures.read_exhaustion(reply.headers)
+        seconds = failures.read_exhaustion(reply.headers) if reply.headers else None
         if seconds is not None and self.pause is not None:
             self.pause(seconds)  # nothing is left of the limit: the next request would only be refused
         return answer

@@ -1,121 +1,118 @@
-"""The client of one backend: requests to the configured server, each sent once; redirects are never followed."""
+"""The client of one backend: requests to the configured server, each sent once; redirects are never followed.
+
+Imports pyreqwest, so it is imported when a backend opens: checking a recipe needs no client.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import timedelta
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import PyreqwestError
+from pyreqwest.http import Url
+from pyreqwest.request import RequestBuilder
+from pyreqwest.response import Response
 
 from pool_core.errors import BackendError
 from pool_core.http.config import HttpConfig
 from pool_core.http.failures import Failures, read_steps
+from pool_core.http.reply import HttpReply
 from pool_core.interfaces.values import Cause
 
-if TYPE_CHECKING:  # the client is imported when a backend opens: checking a recipe needs none
-    from pyreqwest.client import Client
-    from pyreqwest.request import RequestBuilder
-    from pyreqwest.response import Response
-
-__all__ = ["HttpReply", "make_client", "send"]
+__all__ = ["HttpClient"]
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 _CA_HINT = "ca_file must be a PEM file of one or more certificates"
 
 
-@dataclass(frozen=True, slots=True)
-class HttpReply:
-    """A reply with status 2xx."""
+class HttpClient:
+    """Keeps the connections to one server."""
 
-    body: bytes
-    #: Those that were asked for, by names in lower case. One that came twice, or is no text, is not there.
-    headers: Mapping[str, str]
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
+    @classmethod
+    def make(cls, config: HttpConfig, agent: str) -> HttpClient:
+        """Make the client of a backend. ``agent`` is what it calls itself.
 
-def make_client(config: HttpConfig, agent: str) -> Client:
-    """Make the client of a backend. ``agent`` is what it calls itself.
+        Raises:
+            BackendError: the certificates cannot be read.
+        """
+        builder = ClientBuilder().follow_redirects(enable=False).referer(enable=False)
+        builder = builder.default_headers(config.collect_headers())
+        builder = builder.user_agent(agent).connect_timeout(timedelta(seconds=config.connect_timeout))
+        if not config.trust_env or _is_loopback(Url(config.url).host_str or ""):
+            builder = builder.no_proxy()
+        for certificate in _read_certificates(config):
+            builder = builder.add_root_certificate_pem(certificate)
+        try:
+            return cls(builder.build())
+        except PyreqwestError as error:
+            text = f"cannot make a client: {read_steps(error)[-1]}"
+            raise BackendError(Cause.BAD_REQUEST, text, hint=_CA_HINT if config.ca_file else "") from None
 
-    Raises:
-        BackendError: the certificates cannot be read.
-    """
-    from pyreqwest.client import ClientBuilder  # noqa: PLC0415
-    from pyreqwest.exceptions import PyreqwestError  # noqa: PLC0415
-    from pyreqwest.http import Url  # noqa: PLC0415
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
 
-    builder = ClientBuilder().follow_redirects(enable=False).referer(enable=False)
-    builder = builder.default_headers(config.collect_headers())
-    builder = builder.user_agent(agent).connect_timeout(timedelta(seconds=config.connect_timeout))
-    if not config.trust_env or _is_loopback(Url(config.url).host_str or ""):
-        builder = builder.no_proxy()
-    for certificate in _read_certificates(config):
-        builder = builder.add_root_certificate_pem(certificate)
-    try:
-        return builder.build()
-    except PyreqwestError as error:
-        text = f"cannot make a client: {read_steps(error)[-1]}"
-        raise BackendError(Cause.BAD_REQUEST, text, hint=_CA_HINT if config.ca_file else "") from None
+    async def send(
+        self,
+        failures: Failures,
+        body: bytes | None,
+        seconds: float,
+        *,
+        method: str = "POST",
+        url: str = "",
+        content_type: str = "application/json",
+        headers: Sequence[str] = (),
+        most_bytes: int | None = None,
+    ) -> HttpReply:
+        """Send one request, once, with the key of ``failures``.
 
+        A cancellation in the moment in which the reply arrives is not raised, as pyreqwest has it: the reply, which
+        may be paid, is returned, and only the task's `cancelling` tells. Who goes on to wait must look.
 
-async def send(
-    client: Client,
-    failures: Failures,
-    body: bytes | None,
-    seconds: float,
-    *,
-    method: str = "POST",
-    url: str = "",
-    content_type: str = "application/json",
-    headers: Sequence[str] = (),
-    most_bytes: int | None = None,
-) -> HttpReply:
-    """Send one request, once, with the key of ``failures``.
+        Args:
+            seconds: the limit for all of it, the connection included.
+            url: by default the one that the configuration names.
+            headers: those of the reply that are wanted, in lower case.
+            most_bytes: the largest reply that is read; by default what the configuration says.
 
-    A cancellation in the moment in which the reply arrives is not raised, as pyreqwest has it: the reply, which may
-    be paid, is returned, and only the task's `cancelling` tells. Who goes on to wait must look.
-
-    Args:
-        seconds: the limit for all of it, the connection included.
-        url: by default the one that the configuration names.
-        headers: those of the reply that are wanted, in lower case.
-        most_bytes: the largest reply that is read; by default what the configuration says.
-
-    Raises:
-        BackendError: no reply, or one that is not of status 2xx.
-    """
-    from pyreqwest.exceptions import PyreqwestError  # noqa: PLC0415 - like the client: checking a recipe needs none
-
-    config, limit = failures.config, most_bytes or failures.config.max_answer_bytes
-    call = client.request(method, url or config.url).timeout(timedelta(seconds=seconds))
-    if body is not None:
-        call = call.header("Content-Type", content_type).body_bytes(body)
-    if failures.key is not None:
-        prefix = "Bearer " if config.key_header == "authorization" else ""
-        call = call.header(config.key_header, prefix + failures.key.reveal(), is_sensitive=True)
-    try:
-        if config.first_byte_timeout is None:
-            async with call.build_streamed() as response:
-                found = bytes(await response.body_reader.read(limit + 1) or b"")
-        else:
-            response, found = await _read_early(call, config.first_byte_timeout, limit + 1)
-    except PyreqwestError as error:
-        raise failures.of_exception(error, seconds) from None
-    except TimeoutError:
-        raise failures.of_late_reply() from None
-    wanted = _read_headers(response, headers)
-    if not 200 <= response.status < 300:  # noqa: PLR2004
-        raise failures.of_status(response.status, wanted, found[:limit], body or b"")
-    if len(found) > limit:
-        raise failures.of_large_body(limit)
-    return HttpReply(found, wanted)
+        Raises:
+            BackendError: no reply, or one that is not of status 2xx.
+        """
+        config, limit = failures.config, most_bytes or failures.config.max_answer_bytes
+        call = self._client.request(method, url or config.url).timeout(timedelta(seconds=seconds))
+        if body is not None:
+            call = call.header("Content-Type", content_type).body_bytes(body)
+        if failures.key is not None:
+            prefix = "Bearer " if config.key_header == "authorization" else ""
+            call = call.header(config.key_header, prefix + failures.key.reveal(), is_sensitive=True)
+        try:
+            if config.first_byte_timeout is None:
+                async with call.build_streamed() as response:
+                    found = bytes(await response.body_reader.read(limit + 1) or b"")
+            else:
+                response, found = await _read_early(call, config.first_byte_timeout, limit + 1)
+        except PyreqwestError as error:
+            raise failures.of_exception(error, seconds) from None
+        except TimeoutError:
+            raise failures.of_late_reply() from None
+        wanted = _read_headers(response, headers)
+        if not 200 <= response.status < 300:  # noqa: PLR2004
+            raise failures.of_status(response.status, wanted, found[:limit], body or b"")
+        if len(found) > limit:
+            raise failures.of_large_body(limit)
+        return HttpReply(found, wanted)
 
 
 async def _read_early(call: RequestBuilder, seconds: float, most: int) -> tuple[Response, bytes]:
     """Send ``call`` and read ``most`` bytes of the reply. Raises `TimeoutError` where it begins after ``seconds``."""
-    import asyncio  # noqa: PLC0415 - like the client: checking a recipe needs none
-
     call = call.streamed_read_buffer_limit(0)  # else the reply would only begin with the end of a short body
     async with asyncio.timeout(seconds) as begun, call.build_streamed() as response:
         begun.reschedule(None)

@@ -10,8 +10,8 @@ from pool_anthropic.replies import STOP_REASONS, decode_reply
 from pool_anthropic.requests import encode_request
 from pool_anthropic.waits import REPLY_HEADERS, read_exhaustion
 from pool_core.http.backend import HttpCallBackend, note_schema
-from pool_core.http.client import HttpReply
 from pool_core.http.failures import Failures
+from pool_core.http.reply import HttpReply
 from pool_core.interfaces.values import Answer, Capabilities, Offer, Prompt, Request
 
 __all__ = ["Anthropic"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pool_core.http.backend import HttpCallBackend, note_schema
-from pool_core.http.client import HttpReply
 from pool_core.http.failures import Failures
+from pool_core.http.reply import HttpReply
 from pool_core.interfaces.values import Answer, Capabilities, Offer, Prompt, Request
 from pool_openai.config import OpenAIConfig
 from pool_openai.finish_reasons import FINISH_REASONS

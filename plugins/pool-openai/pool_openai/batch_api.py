@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pool_core.errors import BackendError
-from pool_core.http.client import send
 from pool_core.http.failures import Failures
 from pool_core.interfaces.values import Cause
 from pool_openai.batch_files import write_form
 
 if TYPE_CHECKING:
-    from pyreqwest.client import Client
+    from pool_core.http.client import HttpClient
 
 __all__ = ["TRANSIENT", "BatchApi"]
 
@@ -43,7 +42,7 @@ _TOKEN = "pool_token"  # noqa: S105 - no secret
 class BatchApi:
     """Calls the endpoints of files and batches. Raises `BackendError` where a call fails for good."""
 
-    client: Client
+    client: HttpClient
     #: Has the configuration and the key.
     failures: Failures
     #: Seconds that the first wait between two tries takes.
@@ -127,8 +126,7 @@ class BatchApi:
         url = f"{self.failures.config.base_url}/{path}"
         async for attempt in _count_tries(self.pause):
             try:
-                reply = await send(
-                    self.client,
+                reply = await self.client.send(
                     self.failures,
                     body,
                     seconds,

@@ -14,7 +14,7 @@ from pool_openai.batch_config import OpenAIBatchConfig
 from pool_openai.batch_files import Line, split_lines
 
 from pool_core.errors import BackendError
-from pool_core.http.client import send
+from pool_core.http.client import HttpClient
 from pool_core.interfaces.values import Answer, Cause, Prompt, Request, Usage
 from pool_core.testing.batches import BatchApi
 from pool_core.testing.replies import Reply, make_error_body, make_text_body
@@ -394,15 +394,17 @@ def test_what_was_not_collected_is_collected_by_the_next_start(tmp_path):
 def test_closing_ends_at_once_though_the_reply_to_a_look_arrives_in_that_moment(tmp_path, monkeypatch):
     api, looking = BatchApi(), asyncio.Event()
 
-    async def send_and_keep_the_reply(client, failures, body, seconds, *, method, url, **how):
-        sent = asyncio.ensure_future(send(client, failures, body, seconds, method=method, url=url, **how))
+    send = HttpClient.send
+
+    async def send_and_keep_the_reply(client, failures, body, seconds, *, url, **how):
+        sent = asyncio.ensure_future(send(client, failures, body, seconds, url=url, **how))
         if "/batches/" in url:
             looking.set()
             with contextlib.suppress(asyncio.CancelledError):  # as the client does in one of many such moments
                 await asyncio.sleep(LONG)
         return await sent
 
-    monkeypatch.setattr("pool_openai.batch_api.send", send_and_keep_the_reply)
+    monkeypatch.setattr(HttpClient, "send", send_and_keep_the_reply)
 
     async def submit(server):
         backend = make_backend(server, tmp_path, poll=LONG)
