@@ -41,7 +41,9 @@ class System:
 #: What draws.
 TOOLS = ("matplotlib==3.11.2",)
 
-POOL = System("pool", "pool-core", "a recipe, `pool run`; `concurrency: 64` per member, all else by default")
+POOL = System(
+    "pool", "pool-core", "`pool-core[fast]`, a recipe, `pool run`; `concurrency: 64` per member, all else by default"
+)
 FLOORS = (
     System(
         "floor_pyreqwest",
@@ -139,11 +141,11 @@ def prepare_pool(folder: Path) -> tuple[Path, str]:
         subprocess.run([find_python(), "-m", "venv", home], check=True)
     plugins = [str(ROOT / "plugins" / name) for name in ("pool-standard", "pool-replay", "pool-openai")]
     install_them = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    for more in (["pyarrow", str(ROOT), *plugins], ["--force-reinstall", "--no-deps", str(ROOT), *plugins]):
+    for more in (["pyarrow", f"{ROOT}[fast]", *plugins], ["--force-reinstall", "--no-deps", str(ROOT), *plugins]):
         done = subprocess.run([*install_them, *more], capture_output=True, text=True, check=False)
         if done.returncode:
             raise NotInstalledError(f"not installed: {(done.stderr.strip().splitlines() or ['pip failed'])[-1]}")
-    return python, _read_versions(python, ["pool-core", "pool-openai", "pyreqwest"])
+    return python, _read_versions(python, ["pool-core", "pool-openai", "pyreqwest", "uvloop"])
 
 
 def _read_versions(python: Path, names: list[str]) -> str:
