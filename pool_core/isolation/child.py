@@ -6,6 +6,7 @@ import asyncio
 import struct
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
@@ -18,6 +19,7 @@ from pool_core.isolation.messages import (
     Cancel,
     Close,
     Closed,
+    Durable,
     Failure,
     FromChild,
     Load,
@@ -61,6 +63,7 @@ class Child:
         isolation: Isolation,
         environment: Mapping[str, str],
         *,
+        folder: Path | None,
         bills: bool,
         on_pause: Callable[[float], None],
         on_end: Callable[[], None],
@@ -68,6 +71,7 @@ class Child:
         """Prepare to start.
 
         Args:
+            folder: the run's, for what must outlive a kill.
             bills: whether a call may have been paid for though the process ended before it answered.
             on_pause: told the seconds in which the backend's quota takes no request.
             on_end: called once when it ends after it was open, unless `close` ends it; before those who wait are told.
@@ -75,6 +79,7 @@ class Child:
         self._backend = backend
         self._isolation = isolation
         self._environment = environment
+        self._folder = folder
         self._bills = bills
         self._on_pause = on_pause
         self._on_end = on_end
@@ -87,8 +92,9 @@ class Child:
         self._loaded: asyncio.Future[Loaded] | None = None
         self._closed: asyncio.Future[Closed] | None = None
         self._ids = 0
-        #: Replies that have come, failures included.
+        #: Replies that have come, failures included; whether one was an answer to a request that was given up.
         self._replied = 0
+        self._dropped = False
         #: Whether signs of life are due, and for how many seconds there was none.
         self._watched = False
         self._silent = 0.0
@@ -106,7 +112,8 @@ class Child:
         self._loaded, self._closed = loop.create_future(), loop.create_future()
         try:
             await self._connect()
-            self._send(Load(self._backend, min(1.0, self._isolation.silence / 4)))
+            folder = "" if self._folder is None else str(self._folder.absolute())
+            self._send(Load(self._backend, min(1.0, self._isolation.silence / 4), folder))
             async with asyncio.timeout(self._isolation.load_timeout):
                 loaded = await self._loaded
         except TimeoutError:
@@ -150,6 +157,14 @@ class Child:
         if reply.failure is not None:
             raise self._make_error(reply.failure)
         return isinstance(reply, Refreshed) and reply.changed
+
+    def note_durable(self) -> None:
+        """Tell the backend that its answers are durable. What goes wrong there is told when it is closed.
+
+        It is not told where an answer may have crossed the word that its request was given up: nobody has that one.
+        """
+        if not self._dropped and not self._given_up:
+            self._send(Durable())
 
     async def close(self) -> None:
         """Have the backend closed and end the process, by force where it does not. Returns within 8.5 seconds.
@@ -225,6 +240,8 @@ class Child:
                 future = self._waiting.get(id_)
                 if future is not None and not future.done():
                     future.set_result(message)
+                elif isinstance(message, Reply) and message.answer:
+                    self._dropped = True
 
     async def _watch(self, process: OwnedProcess) -> None:
         """Notice that the process has ended, is silent, or does not react. Counts looks and not the clock: when this

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Coroutine
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any, NoReturn
 
@@ -27,6 +28,7 @@ from pool_core.isolation.messages import (
     Cancel,
     Close,
     Closed,
+    Durable,
     Failure,
     FromChild,
     Load,
@@ -95,6 +97,8 @@ class _Host:
         self._messages: asyncio.Queue[ToChild] = asyncio.Queue()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._backend: Backend[Any] | None = None
+        #: What went wrong that nobody waited for; it is told at the end.
+        self._problem: Failure | None = None
 
     async def serve(self) -> None:
         """Serve until the owner says `Close`."""
@@ -103,7 +107,7 @@ class _Host:
         first = await self._messages.get()
         assert isinstance(first, Load)
         Thread(target=self._beat, args=(first.beat,), daemon=True).start()
-        self._channel.send(Loaded(await self._load(first.backend)))
+        self._channel.send(Loaded(await self._load(first)))
         while not isinstance(message := await self._messages.get(), Close):
             match message:
                 case Ask(id_, data):
@@ -112,12 +116,15 @@ class _Host:
                     self._start(id_, self._refresh(id_))
                 case Cancel(id_) if id_ in self._tasks:
                     self._tasks[id_].cancel()
+                case Durable():
+                    self._note_durable()
         self._channel.send(Closed(await self._close()))
 
-    async def _load(self, sent: SentBackend) -> Failure | None:
+    async def _load(self, load: Load) -> Failure | None:
         try:
-            self._backend = _make_backend(sent)
+            self._backend = _make_backend(load.backend)
             self._backend.pause = lambda seconds: self._channel.send(Pause(float(seconds)))
+            self._backend.folder = Path(load.folder) if load.folder else None
             await self._backend.open()
         except BaseException as error:  # noqa: BLE001 - told to the owner
             return make_failure(error)
@@ -131,7 +138,14 @@ class _Host:
                 await self._backend.aclose()
         except BaseException as error:  # noqa: BLE001 - told to the owner
             return make_failure(error)
-        return None
+        return self._problem
+
+    def _note_durable(self) -> None:
+        assert self._backend is not None
+        try:
+            self._backend.note_durable()
+        except BaseException as error:  # noqa: BLE001 - told to the owner
+            self._problem = self._problem or make_failure(error)
 
     def _start(self, id_: int, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

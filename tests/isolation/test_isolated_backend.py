@@ -146,6 +146,52 @@ def test_a_pause_and_a_new_key_are_passed_on(make_isolated, ask):
     assert asyncio.run(run()) == ([2.5], True)
 
 
+def test_the_runs_folder_and_that_answers_are_durable_are_passed_on(make_isolated, ask, tmp_path):
+    async def run(folder):
+        backend = make_isolated()
+        backend.folder = folder
+        async with opened(backend):
+            told, pid = await ask(backend, "folder"), await ask(backend, "pid")
+            backend.note_durable()
+        return told, pid
+
+    assert asyncio.run(run(None))[0] == "None"
+    told, pid = asyncio.run(run(tmp_path / "backends"))
+    assert told == repr(tmp_path / "backends")
+    assert (tmp_path / "backends" / "durable").read_text() == f"{pid}\n"
+
+
+def test_what_is_wrong_with_being_durable_is_told_at_the_end(make_isolated, ask):
+    async def run():
+        backend = make_isolated(on_durable="the disk is full")
+        await backend.open()
+        await ask(backend, "one")
+        backend.note_durable()
+        with pytest.raises(BackendError) as caught:
+            await backend.aclose()
+        return caught.value.message
+
+    assert asyncio.run(run()) == "the backend bad/misbehaving broke: ValueError: the disk is full"
+
+
+def test_an_answer_that_nobody_waited_for_any_more_is_not_durable(make_isolated, ask, tmp_path):
+    async def run():
+        backend = make_isolated()
+        backend.folder = tmp_path
+        async with opened(backend):
+            call = asyncio.ensure_future(ask(backend, "insist"))
+            await ask(backend, "one")  # so it has begun
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            backend.note_durable()  # it is not known whether it was answered
+            await ask(backend, "two")
+            backend.note_durable()  # it was
+            await ask(backend, "three")
+
+    asyncio.run(run())
+    assert not (tmp_path / "durable").exists()
+
+
 def test_a_call_that_is_given_up_is_given_up_in_the_process(make_isolated, ask):
     async def run():
         async with opened(make_isolated()) as backend:
