@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
+import select
 import signal
 import socket
 import sys
@@ -45,17 +45,14 @@ from pool_core.isolation.messages import (
 
 __all__ = ["run"]
 
-#: ``PR_SET_PDEATHSIG`` of Linux's prctl(2).
-_PARENT_DEATH_SIGNAL = 1
-
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(ToChild)
 
 
 def run() -> NoReturn:
     """Be a backend's process, and end without waiting for threads that the backend may have left."""
+    _start_guard()
     channel = _Channel(take_channel())
-    _die_with_owner()
     asyncio.run(_Host(channel).serve())
     sys.stderr.flush()
     os._exit(0)
@@ -202,16 +199,24 @@ def _make_backend(sent: SentBackend) -> Backend[Any]:
     return backend
 
 
-def _die_with_owner() -> None:
-    """Have the kernel end this process with its owner, even while C code holds up all of its threads. Linux alone can.
+def _start_guard() -> None:
+    """Start what ends this process, and all that it starts, with the owner: even while C code holds up its threads.
 
-    Elsewhere, and for what runs beside, the end of the socket tells.
+    It is a copy of this process, made while that has one thread, which waits until nobody reads the standard error
+    any more. The kernel's own way, a signal at the parent's death, ends this process alone.
     """
-    if sys.platform == "linux":
-        owner = os.getppid()
-        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-        if os.getppid() != owner:
-            _end_all()
+    if os.fork():
+        return
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        os.closerange(0, 2)  # the socket: its end is that of the process beside
+        waiting = select.poll()
+        waiting.register(2, 0)
+        waiting.poll()
+        os.killpg(0, signal.SIGKILL)
+    finally:
+        os._exit(1)
 
 
 def _end_all() -> NoReturn:

@@ -595,11 +595,13 @@ async def run():
     sent = describe_backend("bad/misbehaving", pool_misbehaving.Misbehaving, config, {})
     backend = Isolated(pool_misbehaving.Misbehaving(config), sent, Isolation(), None, bills=False)
     await backend.open()
-    answer = await backend.generate(Request(1, Prompt.chat("pid"), {}, 0, b"", 100.0))
-    order = Request(2, Prompt.chat(sys.argv[2]), {}, 0, b"", 100.0)
-    call = asyncio.ensure_future(backend.generate(order))
+    def ask(number, text):
+        return backend.generate(Request(number, Prompt.chat(text), {}, 0, b"", 100.0))
+
+    answers = [await ask(1, "pid"), await ask(2, "spawn")]
+    call = asyncio.ensure_future(ask(3, sys.argv[2]))
     await asyncio.sleep(0.3)
-    print(answer.text, flush=True)
+    print(*(answer.text for answer in answers), flush=True)
     await call
 
 asyncio.run(run())
@@ -607,14 +609,16 @@ asyncio.run(run())
 
 
 @pytest.mark.parametrize("busy", ["wait 100", "block {}"])
-def test_the_process_ends_when_its_owner_is_killed(wait_until_gone, tmp_path, busy):
+def test_the_process_and_what_it_has_started_end_when_the_owner_is_killed(wait_until_gone, tmp_path, busy):
     busy = busy.format(tmp_path / "blocked")
     modules = Path(__file__).parent / "modules"
     owner = subprocess.Popen([sys.executable, "-c", OWNER, str(modules), busy], stdout=subprocess.PIPE, text=True)
     with owner:
-        pid = int(owner.stdout.readline())
+        pids = [int(pid) for pid in owner.stdout.readline().split()]
         owner.kill()
-    asyncio.run(wait_until_gone(pid))
+    assert len(pids) == 2
+    for pid in pids:
+        asyncio.run(wait_until_gone(pid))
 
 
 # devices
