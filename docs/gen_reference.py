@@ -49,9 +49,8 @@ from pool_core.recipe.models import (
     Rows,
     Sampling,
     StopWhen,
-    Use,
-    UseBackend,
 )
+from pool_core.recipe.uses import Use, UseBackend
 from pool_core.registry import Entry, Registry
 from pool_core.testing.faults import FAULTS
 from pool_core.testing.message_faults import MESSAGE_FAULTS

@@ -102,6 +102,11 @@ class Isolated(Backend[Any]):
         self._restarts = 0
         return answer
 
+    def note_durable(self) -> None:
+        """Pass it on. A process that has taken the place of another one knows nothing of what that has answered."""
+        if self._child is not None:
+            self._child.note_durable()
+
     async def aclose(self) -> None:
         """End the process. Returns within the time that the engine gives, whatever the process does.
 
@@ -134,6 +139,7 @@ class Isolated(Backend[Any]):
             self._sent,
             self._isolation,
             limit_devices(os.environ, self._device),
+            folder=self.folder,
             bills=self._bills,
             on_pause=self._pass_pause,
             on_end=self._note_end,

@@ -1,16 +1,12 @@
-"""The outside of a backend's process: starts it, asks it, notices how it ends, and ends it."""
+"""The outside of a backend's process: starts it, asks it, notices that it has ended or hangs, and ends it."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import struct
-import subprocess
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import IO
+from pathlib import Path
 
 import msgspec
 
@@ -18,12 +14,12 @@ from pool_core.errors import BackendError
 from pool_core.interfaces.encoding import decode_answer
 from pool_core.interfaces.isolation import Isolation
 from pool_core.interfaces.values import Answer, Cause, Request
-from pool_core.isolation.interpreter import start_interpreter
 from pool_core.isolation.messages import (
     Ask,
     Cancel,
     Close,
     Closed,
+    Durable,
     Failure,
     FromChild,
     Load,
@@ -36,21 +32,16 @@ from pool_core.isolation.messages import (
     ToChild,
     encode_request,
 )
+from pool_core.isolation.owned import TERM_SECONDS, OwnedProcess
 
 __all__ = ["Child"]
 
 #: Seconds between two looks at the process.
 TICK_SECONDS = 0.25
-#: Seconds that a backend may take to close, and then its process to end after a SIGTERM; together less than the
-#: engine gives a backend.
+#: Seconds that a backend may take to close. With what a process has to end: less than the engine gives a backend.
 CLOSE_SECONDS = 4.0
-TERM_SECONDS = 1.0
-#: Seconds between two looks at a process that is about to end.
-LOOK_SECONDS = 0.01
 #: Seconds to wait for the kernel to end a killed process.
 KILL_SECONDS = 3.0
-#: Lines of the process's standard error that are kept, and characters of each.
-KEPT_LINES, KEPT_CHARACTERS = 20, 300
 #: A frame of more bytes is no message.
 LARGEST_FRAME = 1 << 30
 
@@ -72,6 +63,7 @@ class Child:
         isolation: Isolation,
         environment: Mapping[str, str],
         *,
+        folder: Path | None,
         bills: bool,
         on_pause: Callable[[float], None],
         on_end: Callable[[], None],
@@ -79,6 +71,7 @@ class Child:
         """Prepare to start.
 
         Args:
+            folder: the run's, for what must outlive a kill.
             bills: whether a call may have been paid for though the process ended before it answered.
             on_pause: told the seconds in which the backend's quota takes no request.
             on_end: called once when it ends after it was open, unless `close` ends it; before those who wait are told.
@@ -86,10 +79,11 @@ class Child:
         self._backend = backend
         self._isolation = isolation
         self._environment = environment
+        self._folder = folder
         self._bills = bills
         self._on_pause = on_pause
         self._on_end = on_end
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: OwnedProcess | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._tasks: list[asyncio.Task[None]] = []
         #: Replies that are waited for, and how many seconds ago requests were given up that are not yet confirmed.
@@ -98,12 +92,12 @@ class Child:
         self._loaded: asyncio.Future[Loaded] | None = None
         self._closed: asyncio.Future[Closed] | None = None
         self._ids = 0
-        #: Replies that have come, failures included.
+        #: Replies that have come, failures included; whether one was an answer to a request that was given up.
         self._replied = 0
+        self._dropped = False
         #: Whether signs of life are due, and for how many seconds there was none.
         self._watched = False
         self._silent = 0.0
-        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         #: How it ended, to follow "the process"; empty while it can be asked.
         self.ended = ""
         self._cause = Cause.TRANSPORT
@@ -118,7 +112,8 @@ class Child:
         self._loaded, self._closed = loop.create_future(), loop.create_future()
         try:
             await self._connect()
-            self._send(Load(self._backend, min(1.0, self._isolation.silence / 4)))
+            folder = "" if self._folder is None else str(self._folder.absolute())
+            self._send(Load(self._backend, min(1.0, self._isolation.silence / 4), folder))
             async with asyncio.timeout(self._isolation.load_timeout):
                 loaded = await self._loaded
         except TimeoutError:
@@ -163,6 +158,14 @@ class Child:
             raise self._make_error(reply.failure)
         return isinstance(reply, Refreshed) and reply.changed
 
+    def note_durable(self) -> None:
+        """Tell the backend that its answers are durable. What goes wrong there is told when it is closed.
+
+        It is not told where an answer may have crossed the word that its request was given up: nobody has that one.
+        """
+        if not self._dropped and not self._given_up:
+            self._send(Durable())
+
     async def close(self) -> None:
         """Have the backend closed and end the process, by force where it does not. Returns within 8.5 seconds.
 
@@ -178,18 +181,14 @@ class Child:
             raise BackendError(Cause.PLUGIN, problem)
 
     async def _connect(self) -> None:
-        process, channel = start_interpreter(
-            "pool_core.isolation.process", environment=self._environment, stderr=subprocess.PIPE
-        )
-        self._process = process
+        self._process, channel = OwnedProcess.start("pool_core.isolation.process", self._environment)
         try:
             reader, self._writer = await asyncio.open_connection(sock=channel)
         except BaseException:
             channel.close()
             raise
-        self._tasks = [asyncio.ensure_future(self._read(reader)), asyncio.ensure_future(self._watch())]
-        assert process.stderr is not None
-        self._tasks.append(asyncio.ensure_future(self._read_lines(process.stderr)))
+        work = (self._read(reader, self._process), self._watch(self._process), self._process.keep_lines())
+        self._tasks = [asyncio.ensure_future(each) for each in work]
 
     async def _call(self, make: Callable[[int], ToChild]) -> Reply | Refreshed:
         if self.ended:
@@ -212,7 +211,7 @@ class Child:
         if self._writer is not None and not self.ended:
             self._writer.write(_LENGTH.pack(len(data)) + data)
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
+    async def _read(self, reader: asyncio.StreamReader, process: OwnedProcess) -> None:
         """Take what the process says until it says nothing more."""
         try:
             while True:
@@ -224,7 +223,7 @@ class Child:
         except msgspec.MsgspecError as error:
             self._end(f"sent what is no message: {error}")
         except (asyncio.IncompleteReadError, OSError):
-            self._end(await self._describe_end())
+            self._end(await process.describe_end())
 
     def _take(self, message: FromChild) -> None:
         self._silent = 0.0
@@ -241,16 +240,17 @@ class Child:
                 future = self._waiting.get(id_)
                 if future is not None and not future.done():
                     future.set_result(message)
+                elif isinstance(message, Reply) and message.answer:
+                    self._dropped = True
 
-    async def _watch(self) -> None:
+    async def _watch(self, process: OwnedProcess) -> None:
         """Notice that the process has ended, is silent, or does not react. Counts looks and not the clock: when this
         process was stopped itself, or its loop was held up, the other's messages are still to be read."""
-        assert self._process is not None
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            if self._has_exited():
+            if process.has_exited():
                 await asyncio.sleep(TICK_SECONDS)  # what it said before is read first
-                self._end(await self._describe_end())
+                self._end(await process.describe_end())
                 return
             if not self._watched:
                 continue
@@ -264,32 +264,10 @@ class Child:
                 self._end(f"did not react for {most:g} s", Cause.TIMEOUT)
                 return
 
-    async def _read_lines(self, stream: IO[bytes]) -> None:
-        """Keep the last lines of standard error, for the message when it ends."""
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=1 << 16)
-        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), stream)
-        rest = b""
-        try:
-            while piece := await reader.read(1 << 16):
-                *lines, rest = (rest + piece)[-(1 << 16) :].split(b"\n")
-                self._lines += [line.decode(errors="replace").strip() for line in lines if line.strip()]
-        finally:
-            if rest.strip():
-                self._lines.append(rest.decode(errors="replace").strip())
-            transport.close()
-
-    async def _describe_end(self) -> str:
-        """How the process has ended; it may take a moment from the end of its socket to its own."""
-        assert self._process is not None
-        if await self._await_exit(TERM_SECONDS):
-            code = self._process.returncode
-            return f"ended with exit code {code}" if code >= 0 else f"ended by {_name_signal(-code)}"
-        return "closed its socket"
-
     def _end(self, reason: str, cause: Cause = Cause.TRANSPORT) -> None:
         """Note that it cannot be asked any more, kill it, and tell those who wait."""
-        self._kill()
+        if self._process is not None:
+            self._process.kill()
         if not self.ended:
             self.ended, self._cause = reason, cause
             if self._watched:
@@ -304,7 +282,8 @@ class Child:
                 future.exception()  # nobody may wait for it
 
     def _make_end(self, *, sent: bool = True) -> BackendError:
-        text = f"the process of {self._backend.name} {self.ended}{self._quote_lines()}"
+        quoted = "" if self._process is None else self._process.quote_lines()
+        text = f"the process of {self._backend.name} {self.ended}{quoted}"
         return BackendError(self._cause, text, maybe_billed=sent and self._bills)
 
     def _make_error(self, failure: Failure) -> BackendError:
@@ -321,13 +300,6 @@ class Child:
             maybe_billed=failure.maybe_billed,
         )
 
-    def _quote_lines(self) -> str:
-        """The last line of the process's standard error: model output and libraries' words, so cleaned and cut."""
-        if not self._lines:
-            return ""
-        line = self._lines[-1][:KEPT_CHARACTERS]
-        return f"; it last wrote: {''.join(one if one.isprintable() else ascii(one)[1:-1] for one in line)}"
-
     async def _close_in_order(self) -> str:
         """Let the backend close. Returns what went wrong, empty if nothing did."""
         assert self._closed is not None
@@ -338,26 +310,23 @@ class Child:
             async with asyncio.timeout(CLOSE_SECONDS):
                 closed = await self._closed
         except TimeoutError:
-            await self._terminate()
+            if self._process is not None:
+                await self._process.terminate()
             return f"the backend {self._backend.name} was not closed within {CLOSE_SECONDS:g} s; its process was ended"
         except BackendError:
             return ""  # it has ended meanwhile, which is what was wanted
-        await self._await_exit(TERM_SECONDS)
+        if self._process is not None:
+            await self._process.await_exit(TERM_SECONDS)
         return str(self._make_error(closed.failure)) if closed.failure is not None else ""
-
-    async def _terminate(self) -> None:
-        """Ask the process to end. One that does not heed it is killed afterwards."""
-        if self._process is not None and not self._has_exited():
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGTERM)
-            await self._await_exit(TERM_SECONDS)
 
     async def _give_up(self, reason: str) -> None:
         """Kill the process, reap it, and end the tasks. Returns whatever happens."""
         self.ended = self.ended or reason
-        self._kill()
+        if self._process is not None:
+            self._process.kill()
         self._tell_waiting()
-        await self._await_exit(KILL_SECONDS)
+        if self._process is not None:
+            await self._process.await_exit(KILL_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -367,33 +336,5 @@ class Child:
             with suppress(OSError):
                 await self._writer.wait_closed()
             self._writer = None
-        if self._process is not None and self._process.stderr is not None:
-            self._process.stderr.close()
-
-    def _kill(self) -> None:
-        """End the process and what it has started."""
-        if self._process is not None and self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-
-    async def _await_exit(self, seconds: float) -> bool:
-        """Whether the process ends within ``seconds``."""
-        looks = round(seconds / LOOK_SECONDS)
-        while not self._has_exited() and looks > 0:
-            looks -= 1
-            await asyncio.sleep(LOOK_SECONDS)
-        return self._has_exited()
-
-    def _has_exited(self) -> bool:
-        """Whether the process has ended. What it has started is killed before its number can be another's."""
-        if self._process is None:
-            return True
-        if self._process.returncode is None and hasattr(os, "waitid"):
-            with suppress(ChildProcessError):
-                if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-                    self._kill()
-        return self._process.poll() is not None
-
-
-def _name_signal(number: int) -> str:
-    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        if self._process is not None:
+            self._process.close()

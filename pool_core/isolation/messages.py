@@ -24,6 +24,7 @@ __all__ = [
     "Cancel",
     "Close",
     "Closed",
+    "Durable",
     "Failure",
     "FromChild",
     "Load",
@@ -76,6 +77,8 @@ class Load(_Message, frozen=True):
     backend: SentBackend
     #: Seconds between two signs of life.
     beat: float
+    #: The run's folder for what must outlive a kill; empty outside of a run.
+    folder: str = ""
 
 
 class Ask(_Message, frozen=True):
@@ -95,6 +98,10 @@ class Refresh(_Message, frozen=True):
     """Read the key's source again."""
 
     id: int
+
+
+class Durable(_Message, frozen=True):
+    """All that was answered so far is durable."""
 
 
 class Close(_Message, frozen=True):
@@ -139,7 +146,7 @@ class Closed(_Message, frozen=True):
     failure: Failure | None = None
 
 
-ToChild = Load | Ask | Cancel | Refresh | Close
+ToChild = Load | Ask | Cancel | Refresh | Durable | Close
 FromChild = Beat | Loaded | Reply | Refreshed | Pause | Closed
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
+import select
 import signal
 import socket
 import sys
 from collections.abc import Coroutine
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any, NoReturn
 
@@ -27,6 +28,7 @@ from pool_core.isolation.messages import (
     Cancel,
     Close,
     Closed,
+    Durable,
     Failure,
     FromChild,
     Load,
@@ -43,17 +45,14 @@ from pool_core.isolation.messages import (
 
 __all__ = ["run"]
 
-#: ``PR_SET_PDEATHSIG`` of Linux's prctl(2).
-_PARENT_DEATH_SIGNAL = 1
-
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(ToChild)
 
 
 def run() -> NoReturn:
     """Be a backend's process, and end without waiting for threads that the backend may have left."""
+    _start_guard()
     channel = _Channel(take_channel())
-    _die_with_owner()
     asyncio.run(_Host(channel).serve())
     sys.stderr.flush()
     os._exit(0)
@@ -95,6 +94,8 @@ class _Host:
         self._messages: asyncio.Queue[ToChild] = asyncio.Queue()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._backend: Backend[Any] | None = None
+        #: What went wrong that nobody waited for; it is told at the end.
+        self._problem: Failure | None = None
 
     async def serve(self) -> None:
         """Serve until the owner says `Close`."""
@@ -103,7 +104,7 @@ class _Host:
         first = await self._messages.get()
         assert isinstance(first, Load)
         Thread(target=self._beat, args=(first.beat,), daemon=True).start()
-        self._channel.send(Loaded(await self._load(first.backend)))
+        self._channel.send(Loaded(await self._load(first)))
         while not isinstance(message := await self._messages.get(), Close):
             match message:
                 case Ask(id_, data):
@@ -112,12 +113,15 @@ class _Host:
                     self._start(id_, self._refresh(id_))
                 case Cancel(id_) if id_ in self._tasks:
                     self._tasks[id_].cancel()
+                case Durable():
+                    self._note_durable()
         self._channel.send(Closed(await self._close()))
 
-    async def _load(self, sent: SentBackend) -> Failure | None:
+    async def _load(self, load: Load) -> Failure | None:
         try:
-            self._backend = _make_backend(sent)
+            self._backend = _make_backend(load.backend)
             self._backend.pause = lambda seconds: self._channel.send(Pause(float(seconds)))
+            self._backend.folder = Path(load.folder) if load.folder else None
             await self._backend.open()
         except BaseException as error:  # noqa: BLE001 - told to the owner
             return make_failure(error)
@@ -131,7 +135,14 @@ class _Host:
                 await self._backend.aclose()
         except BaseException as error:  # noqa: BLE001 - told to the owner
             return make_failure(error)
-        return None
+        return self._problem
+
+    def _note_durable(self) -> None:
+        assert self._backend is not None
+        try:
+            self._backend.note_durable()
+        except BaseException as error:  # noqa: BLE001 - told to the owner
+            self._problem = self._problem or make_failure(error)
 
     def _start(self, id_: int, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -188,16 +199,24 @@ def _make_backend(sent: SentBackend) -> Backend[Any]:
     return backend
 
 
-def _die_with_owner() -> None:
-    """Have the kernel end this process with its owner, even while C code holds up all of its threads. Linux alone can.
+def _start_guard() -> None:
+    """Start what ends this process, and all that it starts, with the owner: even while C code holds up its threads.
 
-    Elsewhere, and for what runs beside, the end of the socket tells.
+    It is a copy of this process, made while that has one thread, which waits until nobody reads the standard error
+    any more. The kernel's own way, a signal at the parent's death, ends this process alone.
     """
-    if sys.platform == "linux":
-        owner = os.getppid()
-        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-        if os.getppid() != owner:
-            _end_all()
+    if os.fork():
+        return
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        os.closerange(0, 2)  # the socket: its end is that of the process beside
+        waiting = select.poll()
+        waiting.register(2, 0)
+        waiting.poll()
+        os.killpg(0, signal.SIGKILL)
+    finally:
+        os._exit(1)
 
 
 def _end_all() -> NoReturn:

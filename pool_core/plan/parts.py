@@ -14,7 +14,8 @@ import pool_core
 from pool_core.interfaces.frozen import freeze
 from pool_core.interfaces.task import Task
 from pool_core.plan.model import BackendPlan, MemberParts, Plan
-from pool_core.recipe.models import Member, Use
+from pool_core.recipe.models import Member
+from pool_core.recipe.uses import Use
 from pool_core.registry import Kind, Registry
 
 __all__ = ["DIGEST", "describe_parts", "describe_plan"]

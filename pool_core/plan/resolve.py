@@ -18,7 +18,8 @@ from pool_core.plan.callables import CallablePolicy, CallablePromptFormat
 from pool_core.plan.model import BackendPlan
 from pool_core.plan.rows import FileRows
 from pool_core.recipe.locate import explain_errors, locate
-from pool_core.recipe.models import Output, Rows, Use, UseBackend
+from pool_core.recipe.models import Output, Rows
+from pool_core.recipe.uses import Use, UseBackend
 from pool_core.recipe.yaml_source import KeyPath, Source
 from pool_core.registry import Entry, Kind, Registry
 

@@ -7,7 +7,8 @@ from typing import Any
 from pool_core.errors import PluginError
 from pool_core.interfaces.backend import BackendSpec
 from pool_core.interfaces.isolation import Placement
-from pool_core.recipe.models import Recipe, UseBackend
+from pool_core.recipe.models import Recipe
+from pool_core.recipe.uses import UseBackend
 from pool_core.registry import Entry, Kind, Registry
 
 __all__ = ["make_recipe_schema"]

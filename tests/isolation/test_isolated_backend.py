@@ -146,6 +146,52 @@ def test_a_pause_and_a_new_key_are_passed_on(make_isolated, ask):
     assert asyncio.run(run()) == ([2.5], True)
 
 
+def test_the_runs_folder_and_that_answers_are_durable_are_passed_on(make_isolated, ask, tmp_path):
+    async def run(folder):
+        backend = make_isolated()
+        backend.folder = folder
+        async with opened(backend):
+            told, pid = await ask(backend, "folder"), await ask(backend, "pid")
+            backend.note_durable()
+        return told, pid
+
+    assert asyncio.run(run(None))[0] == "None"
+    told, pid = asyncio.run(run(tmp_path / "backends"))
+    assert told == repr(tmp_path / "backends")
+    assert (tmp_path / "backends" / "durable").read_text() == f"{pid}\n"
+
+
+def test_what_is_wrong_with_being_durable_is_told_at_the_end(make_isolated, ask):
+    async def run():
+        backend = make_isolated(on_durable="the disk is full")
+        await backend.open()
+        await ask(backend, "one")
+        backend.note_durable()
+        with pytest.raises(BackendError) as caught:
+            await backend.aclose()
+        return caught.value.message
+
+    assert asyncio.run(run()) == "the backend bad/misbehaving broke: ValueError: the disk is full"
+
+
+def test_an_answer_that_nobody_waited_for_any_more_is_not_durable(make_isolated, ask, tmp_path):
+    async def run():
+        backend = make_isolated()
+        backend.folder = tmp_path
+        async with opened(backend):
+            call = asyncio.ensure_future(ask(backend, "insist"))
+            await ask(backend, "one")  # so it has begun
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            backend.note_durable()  # it is not known whether it was answered
+            await ask(backend, "two")
+            backend.note_durable()  # it was
+            await ask(backend, "three")
+
+    asyncio.run(run())
+    assert not (tmp_path / "durable").exists()
+
+
 def test_a_call_that_is_given_up_is_given_up_in_the_process(make_isolated, ask):
     async def run():
         async with opened(make_isolated()) as backend:
@@ -549,11 +595,13 @@ async def run():
     sent = describe_backend("bad/misbehaving", pool_misbehaving.Misbehaving, config, {})
     backend = Isolated(pool_misbehaving.Misbehaving(config), sent, Isolation(), None, bills=False)
     await backend.open()
-    answer = await backend.generate(Request(1, Prompt.chat("pid"), {}, 0, b"", 100.0))
-    order = Request(2, Prompt.chat(sys.argv[2]), {}, 0, b"", 100.0)
-    call = asyncio.ensure_future(backend.generate(order))
+    def ask(number, text):
+        return backend.generate(Request(number, Prompt.chat(text), {}, 0, b"", 100.0))
+
+    answers = [await ask(1, "pid"), await ask(2, "spawn")]
+    call = asyncio.ensure_future(ask(3, sys.argv[2]))
     await asyncio.sleep(0.3)
-    print(answer.text, flush=True)
+    print(*(answer.text for answer in answers), flush=True)
     await call
 
 asyncio.run(run())
@@ -561,14 +609,16 @@ asyncio.run(run())
 
 
 @pytest.mark.parametrize("busy", ["wait 100", "block {}"])
-def test_the_process_ends_when_its_owner_is_killed(wait_until_gone, tmp_path, busy):
+def test_the_process_and_what_it_has_started_end_when_the_owner_is_killed(wait_until_gone, tmp_path, busy):
     busy = busy.format(tmp_path / "blocked")
     modules = Path(__file__).parent / "modules"
     owner = subprocess.Popen([sys.executable, "-c", OWNER, str(modules), busy], stdout=subprocess.PIPE, text=True)
     with owner:
-        pid = int(owner.stdout.readline())
+        pids = [int(pid) for pid in owner.stdout.readline().split()]
         owner.kill()
-    asyncio.run(wait_until_gone(pid))
+    assert len(pids) == 2
+    for pid in pids:
+        asyncio.run(wait_until_gone(pid))
 
 
 # devices

@@ -27,6 +27,7 @@ PUBLIC = [
     "pool_core.interfaces.frozen",
     "pool_core.interfaces.isolation",
     "pool_core.interfaces.json_schema",
+    "pool_core.interfaces.local_model",
     "pool_core.interfaces.model_types",
     "pool_core.interfaces.paths",
     "pool_core.interfaces.policy",

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn
-
-import msgspec
+from typing import Any
 
 from pool_anthropic.config import AnthropicConfig
 from pool_anthropic.schemas import can_constrain, simplify_schema
-from pool_core.errors import BackendError
+from pool_core.http.body import add_parameters, encode_body, refuse
 from pool_core.interfaces.structured import describe_schema
-from pool_core.interfaces.values import Cause, Message, Prompt
+from pool_core.interfaces.values import Message, Prompt
 
 __all__ = ["encode_request"]
 
@@ -34,7 +31,7 @@ def encode_request(config: AnthropicConfig, prompt: Prompt, sampling: Mapping[st
         BackendError: the prompt is one text, or a parameter cannot be sent.
     """
     if prompt.text is not None:
-        _refuse("the prompt is one text, and the Messages API takes messages", "remove prompt_format")
+        refuse("the prompt is one text, and the Messages API takes messages", "remove prompt_format")
     if prompt.schema is not None and not can_constrain(prompt.schema):
         prompt = describe_schema(prompt)
     instructing, turns = _split_system(prompt.messages)
@@ -42,24 +39,20 @@ def encode_request(config: AnthropicConfig, prompt: Prompt, sampling: Mapping[st
     if instructing:
         body["system"] = _join_system(instructing)
     body["messages"] = [{"role": turn.role, "content": _convert_content(turn.content)} for turn in turns]
+    for name in sorted(_UNKNOWN & sampling.keys()):
+        if sampling[name] is not None:
+            refuse(f"the Messages API has no parameter {name}", f"remove {name} from the member's sampling")
     parameters = {_NAMES.get(name, name): value for name, value in sampling.items() if name != "extra"}
-    _add(body, {"max_tokens": config.max_tokens} | parameters, "sampling")
-    _add(body, sampling.get("extra") or {}, "extra of sampling")
+    add_parameters(body, {"max_tokens": config.max_tokens} | parameters, "sampling")
+    add_parameters(body, sampling.get("extra") or {}, "extra of sampling")
     if prompt.schema is not None:
         schema = {"type": "json_schema", "schema": simplify_schema(prompt.schema)}
-        _add(body, {"output_config": {"format": schema}}, "the task's schema")
+        add_parameters(body, {"output_config": {"format": schema}}, "the task's schema")
     extra = dict(config.extra)
     if isinstance(extra.get("output_config"), dict) and "output_config" in body:
         body["output_config"] = extra.pop("output_config") | body["output_config"]  # an effort goes with a schema
-    _add(body, extra, "extra")
-    try:
-        return _ENCODER.encode(body)
-    except UnicodeEncodeError:
-        _refuse(
-            "the prompt or a parameter holds half of a surrogate pair, which is no valid text", "clean that row's text"
-        )
-    except (TypeError, RecursionError) as error:
-        _refuse(f"the prompt or a parameter cannot be written as JSON: {error}", "use plain JSON values")
+    add_parameters(body, extra, "extra")
+    return encode_body(body)
 
 
 def _split_system(messages: Sequence[Message]) -> tuple[Sequence[Message], Sequence[Message]]:
@@ -68,12 +61,12 @@ def _split_system(messages: Sequence[Message]) -> tuple[Sequence[Message], Seque
     turns = messages[count:]
     for turn in turns:
         if turn.role not in ("user", "assistant"):
-            _refuse(
+            refuse(
                 f"a message of the role {turn.role} stands among the turns, where the Messages API takes none",
                 "only user and assistant may follow the system prompt",
             )
     if not turns:
-        _refuse("the prompt has no user message", "a system prompt alone is no question")
+        refuse("the prompt has no user message", "a system prompt alone is no question")
     return messages[:count], turns
 
 
@@ -100,40 +93,8 @@ def _convert_image(part: Mapping[str, Any]) -> dict[str, Any]:
     image = part.get("image_url")
     url = image.get("url") if isinstance(image, Mapping) else image
     if not isinstance(url, str):
-        _refuse("an image_url part has no url", "write it as {type: image_url, image_url: {url: ...}}")
+        refuse("an image_url part has no url", "write it as {type: image_url, image_url: {url: ...}}")
     found = _DATA_URL.fullmatch(url)
     if found is None:
         return {"type": "image", "source": {"type": "url", "url": url}}
     return {"type": "image", "source": {"type": "base64", "media_type": found["type"], "data": found["data"]}}
-
-
-def _add(body: dict[str, Any], more: Mapping[str, Any], source: str) -> None:
-    for name in sorted(more):
-        value = more[name]
-        if value is None or value == []:
-            continue
-        if name in ("stream", "n"):
-            _refuse(f"{source} cannot set {name}: each request is for one whole answer", f"remove {name}")
-        if name in _UNKNOWN and source == "sampling":
-            _refuse(f"the Messages API has no parameter {name}", f"remove {name} from the member's sampling")
-        if name in body:
-            _refuse(f"{name} is set twice, the second time by {source}", "remove one of the two")
-        if isinstance(value, float) and not math.isfinite(value):
-            _refuse(f"{name} is {value}, which JSON has no word for", "give a finite number")
-        body[name] = value
-
-
-def _refuse(message: str, hint: str) -> NoReturn:
-    raise BackendError(Cause.BAD_REQUEST, message, hint=hint)
-
-
-def _simplify(value: Any) -> Any:
-    """Make plain what msgspec does not know: read-only mappings and sequences of any kind."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Sequence):
-        return list(value)
-    raise TypeError(f"{type(value).__name__} is no JSON value")
-
-
-_ENCODER = msgspec.json.Encoder(enc_hook=_simplify)

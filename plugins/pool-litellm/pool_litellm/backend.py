@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from pool_core.errors import BackendError
+from pool_core.http.body import add_parameters, refuse
 from pool_core.http.keys import Key, read_key
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.encoding import decode_json, encode_json
@@ -60,24 +61,16 @@ class LiteLLM(Backend[LiteLLMConfig]):
     def encode(self, prompt: Prompt, sampling: Mapping[str, Any]) -> bytes:
         """The arguments of `acompletion`, as JSON."""
         if prompt.text is not None:
-            text = "the prompt is one text, and LiteLLM's chat takes messages"
-            raise BackendError(Cause.BAD_REQUEST, text, hint="remove prompt_format")
+            refuse("the prompt is one text, and LiteLLM's chat takes messages", "remove prompt_format")
         body: dict[str, Any] = {"model": self.config.model}
         body["messages"] = [{"role": one.role, "content": one.content} for one in prompt.messages]
-        more = {name: value for name, value in sampling.items() if name != "extra"} | dict(sampling.get("extra") or {})
+        add_parameters(body, {name: value for name, value in sampling.items() if name != "extra"}, "sampling")
+        add_parameters(body, sampling.get("extra") or {}, "extra of sampling")
         if prompt.schema is not None and self.config.json_schema:
-            schema = {"name": "output", "schema": prompt.schema, "strict": False}
-            more["response_format"] = {"type": "json_schema", "json_schema": schema}
-        for name in sorted(more):
-            if name in ("n", "stream"):
-                text = f"sampling cannot set {name}: each request is for one whole answer"
-                raise BackendError(Cause.BAD_REQUEST, text, hint=f"remove {name}")
-            if name in self.config.extra:
-                text = f"{name} is set twice, the second time by extra"
-                raise BackendError(Cause.BAD_REQUEST, text, hint="remove one of the two")
-            if more[name] not in (None, []):
-                body[name] = more[name]
-        return encode_json(body | self.config.extra)
+            form = {"type": "json_schema", "json_schema": {"name": "output", "schema": prompt.schema, "strict": False}}
+            add_parameters(body, {"response_format": form}, "the task's schema")
+        add_parameters(body, self.config.extra, "extra")
+        return encode_json(body)
 
     async def open(self) -> None:
         """Read the key and import LiteLLM, which takes seconds."""

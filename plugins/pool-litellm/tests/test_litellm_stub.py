@@ -258,6 +258,13 @@ def test_a_schema_is_sent_where_the_recipe_says_so_and_looked_for_in_the_answer(
         (Prompt(text="Hi"), {}, {}, "the prompt is one text, and LiteLLM's chat takes messages"),
         (Prompt.chat("Hi"), {"n": 2}, {}, "sampling cannot set n: each request is for one whole answer"),
         (Prompt.chat("Hi"), {"top_k": 2}, {"top_k": 3}, "top_k is set twice, the second time by extra"),
+        (
+            Prompt.chat("Hi"),
+            {"top_k": 2, "extra": {"top_k": 3}},
+            {},
+            "top_k is set twice, the second time by extra of sampling",
+        ),
+        (Prompt.chat("Hi"), {"temperature": float("nan")}, {}, "temperature is nan, which JSON has no word for"),
     ],
 )
 def test_what_cannot_be_sent_is_refused(prompt, sampling, extra, message):

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from pool_core.errors import BackendError
 from pool_core.interfaces.backend import Backend
-from pool_core.interfaces.values import Answer, Capabilities, Cause, Message, Prompt, Request
+from pool_core.interfaces.local_model import make_turns, refuse_unknown
+from pool_core.interfaces.values import Answer, Capabilities, Cause, Prompt, Request
 from pool_llamacpp.config import LlamaCppConfig
 
 __all__ = ["PARAMETERS", "Engine", "LlamaCpp"]
@@ -84,16 +85,8 @@ class LlamaCpp(Backend[LlamaCppConfig]):
         return f"llamacpp:{path.name}#{size}#{self.config.context}"
 
     def encode(self, prompt: Prompt, sampling: Mapping[str, Any]) -> bytes:
-        unknown = sorted(sampling.keys() - PARAMETERS.keys())
-        if unknown:
-            raise BackendError(
-                Cause.BAD_REQUEST,
-                f"llama.cpp is not given {', '.join(unknown)}",
-                stops_member=True,
-                hint=f"it knows {', '.join(sorted(PARAMETERS))}",
-            )
-        for message in prompt.messages:
-            _check_text(message)
+        refuse_unknown(sampling, PARAMETERS, "llama.cpp")
+        make_turns(prompt.messages)  # what it cannot take is told before anything is sent
         grammar = {} if prompt.schema is not None or self.config.grammar is None else {"grammar": self.config.grammar}
         return super().encode(prompt, {"max_tokens": self.config.max_tokens, **grammar, **sampling})
 
@@ -122,14 +115,6 @@ class LlamaCpp(Backend[LlamaCppConfig]):
 
     async def _compute(self, call: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
-
-
-def _check_text(message: Message) -> None:
-    """Raise `BackendError` where a message has a part that is no text."""
-    parts = () if isinstance(message.content, str) else message.content
-    kinds = {str(part.get("type")) for part in parts} - {"text"}
-    if kinds:
-        raise BackendError(Cause.BAD_REQUEST, f"this backend takes text, and a message has {', '.join(sorted(kinds))}")
 
 
 def _load(config: LlamaCppConfig) -> Engine:

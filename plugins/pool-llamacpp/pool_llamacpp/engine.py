@@ -12,7 +12,8 @@ from llama_cpp import Llama, LlamaGrammar, StoppingCriteriaList
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from pool_core.errors import BackendError
-from pool_core.interfaces.values import Answer, Cause, Message, Prompt, Usage
+from pool_core.interfaces.local_model import make_turns
+from pool_core.interfaces.values import Answer, Cause, Prompt, Usage
 from pool_llamacpp.config import LlamaCppConfig
 
 __all__ = ["LlamaEngine"]
@@ -97,7 +98,7 @@ class LlamaEngine:
             return list(self._llama.tokenize(_encode(prompt.text), add_bos=True, special=True))
         assert self._formatter is not None
         try:
-            made = self._formatter(messages=[{"role": one.role, "content": _join(one)} for one in prompt.messages])
+            made = self._formatter(messages=make_turns(prompt.messages))
         except (TemplateError, ValueError) as error:
             raise BackendError(Cause.BAD_REQUEST, f"the model's chat template refuses it: {error}") from error
         return list(self._llama.tokenize(_encode(made.prompt), add_bos=not made.added_special, special=True))
@@ -139,12 +140,6 @@ def _make_schema_grammar(schema: Mapping[str, Any]) -> Any:
             stops_member=True,
             hint="simplify the task's output fields",
         ) from error
-
-
-def _join(message: Message) -> str:
-    if isinstance(message.content, str):
-        return message.content
-    return "".join(str(part.get("text", "")) for part in message.content)
 
 
 def _encode(text: str) -> bytes:

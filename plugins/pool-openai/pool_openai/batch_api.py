@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pool_core.errors import BackendError
 from pool_core.http.failures import Failures
+from pool_core.http.waits import WAIT_HEADERS
 from pool_core.interfaces.values import Cause
 from pool_openai.batch_files import write_form
 
@@ -52,7 +53,8 @@ class BatchApi:
         """Upload ``content`` and make a batch of it. Returns the provider's name for it.
 
         Where the reply to the last call does not come, the batch may be there all the same: it is looked for by
-        ``token`` before it is made again. An error that says `maybe_billed` means that this is not known.
+        ``token`` before it is made again. After an error of a cause of `TRANSIENT`, and after one that says
+        `maybe_billed`, it is not known whether it is there.
         """
         form, kind = write_form(content)
         uploaded = await self._call("POST", "files", form, content_type=kind, seconds=_FILE_SECONDS)
@@ -70,13 +72,11 @@ class BatchApi:
             except BackendError as error:
                 if error.cause not in TRANSIENT:
                     raise
-                found = await self.find_batch(token)
+                found = await self._find_made(token)
                 if found is not None:
                     return found
                 if attempt == _TRIES:
-                    raise BackendError(
-                        error.cause, error.message, maybe_billed=True, where=error.where, hint=error.hint
-                    ) from None
+                    raise
         raise AssertionError  # the last try has returned or raised
 
     async def find_batch(self, token: str) -> str | None:
@@ -92,6 +92,14 @@ class BatchApi:
                 return None
             after = f"&after={_read_id(shown[-1], 'batch')}"
         return None
+
+    async def _find_made(self, token: str) -> str | None:
+        """`find_batch` for a batch that may just have been made: where it fails, that is still not known."""
+        try:
+            return await self.find_batch(token)
+        except BackendError as error:
+            error.maybe_billed = True
+            raise
 
     async def look(self, batch: str) -> dict[str, Any]:
         """How a batch stands."""
@@ -133,6 +141,7 @@ class BatchApi:
                     method=method,
                     url=url,
                     content_type=content_type,
+                    headers=(*WAIT_HEADERS, "location", "x-request-id"),
                     most_bytes=most_bytes,
                 )
             except BackendError as error:

@@ -15,7 +15,7 @@ from pool_core.http.backend import HttpBackend, note_schema
 from pool_core.interfaces.values import Answer, Capabilities, Cause, Offer, Prompt, Request
 from pool_openai.batch_api import TRANSIENT, BatchApi
 from pool_openai.batch_config import OpenAIBatchConfig
-from pool_openai.batch_files import Line, read_results, split_lines, write_lines
+from pool_openai.batch_files import MOST_BYTES, measure_line, read_results, write_lines
 from pool_openai.batch_ledger import Ledger, Submission
 from pool_openai.wire import encode_request
 
@@ -33,8 +33,10 @@ Result = Answer | BackendError
 class _Group:
     """Requests of one batch, from the first that is collected to the last that is handed out."""
 
-    #: The bodies by custom id; empty where an earlier process has sent them.
+    #: The bodies by custom id, and the bytes that they take; empty where an earlier process has sent them.
     bodies: dict[str, bytes]
+    size: int = 0
+    #: What is submitted, or may be: see `Submission.batch`.
     submission: Submission | None = None
     #: Set by each request that comes, and when it is full.
     grown: asyncio.Event = field(default_factory=asyncio.Event)
@@ -108,7 +110,7 @@ class OpenAIBatch(HttpBackend[OpenAIBatchConfig]):
                     continue
                 known = replace(known, batch=batch)
                 ledger.write(known)
-            group = _Group({}, known)
+            group = _Group({}, submission=known)
             for custom_id in known.custom_ids:
                 key = custom_id.rpartition("-")[0]
                 self._numbers[key] += 1
@@ -168,15 +170,22 @@ class OpenAIBatch(HttpBackend[OpenAIBatchConfig]):
     def _enqueue(self, key: str, body: bytes) -> str:
         """Put a request into the group that is collecting. Returns its custom id."""
         self._numbers[key] += 1
-        custom_id = f"{key}-{self._numbers[key]}"
+        custom_id, size = f"{key}-{self._numbers[key]}", measure_line(body)
+        if self._open is not None and self._open.size + size > MOST_BYTES:
+            self._close_group(self._open)
         group = self._open = self._open or _Group({})
         group.bodies[custom_id] = body
-        group.full = len(group.bodies) >= self.config.batch_size
+        group.size += size
         group.grown.set()
-        if group.full:
-            self._open = None
+        if len(group.bodies) >= self.config.batch_size:
+            self._close_group(group)
         self._groups[custom_id] = group
         return custom_id
+
+    def _close_group(self, group: _Group) -> None:
+        group.full = True
+        group.grown.set()
+        self._open = None
 
     def _claim(self, key: str) -> str:
         """The custom id of a request that is submitted and that no call waits for; empty where there is none."""
@@ -196,8 +205,10 @@ class OpenAIBatch(HttpBackend[OpenAIBatchConfig]):
         """The results of a group, by custom id. Raises `BackendError` where there are none for now, or none at all."""
         if group.submission is None:
             await self._fill(group)
-            return await self._submit(group)
-        return await self._collect(group.submission, group.bodies)
+        submission = group.submission
+        if submission is None or submission.batch is None:
+            submission = group.submission = await self._make_batch(group)
+        return await self._collect(submission, group.bodies)
 
     async def _fill(self, group: _Group) -> None:
         """Wait until the group is full, or no request has come for a while."""
@@ -211,42 +222,28 @@ class OpenAIBatch(HttpBackend[OpenAIBatchConfig]):
         if self._open is group:
             self._open = None
 
-    async def _submit(self, group: _Group) -> dict[str, Result]:
-        """Make the batches of a full group, and wait for them: one, or several where it is too large for a file."""
-        lines = [Line(custom_id, body) for custom_id, body in group.bodies.items()]
-        first, *rest = split_lines(lines)
-        parts = []
-        for more in rest:
-            part = _Group({line.custom_id: line.body for line in more})
-            part.full = True
-            parts.append(part)
-            for line in more:
-                self._groups[line.custom_id] = part
-                del group.bodies[line.custom_id]
-            part.task = asyncio.ensure_future(self._run(part))
-        group.submission = await self._make_batch(first)
-        results = await self._collect(group.submission, group.bodies)
-        for part in parts:
-            assert part.task is not None
-            results |= await asyncio.shield(part.task)
-        return results
-
-    async def _make_batch(self, lines: list[Line]) -> Submission:
+    async def _make_batch(self, group: _Group) -> Submission:
+        """Make the batch of a full group, unless an attempt before has made it and did not learn of it."""
         assert self._ledger is not None
-        submission = Submission(uuid4().hex, tuple(line.custom_id for line in lines))
-        try:
-            self._ledger.write(submission)
-        except BackendError:
-            self._give_up(submission.custom_ids)
-            raise
-        endpoint = "/v1" + self.config.url.removeprefix(self.config.base_url)
-        try:
-            batch = await self._make_api().make_batch(write_lines(lines, endpoint), submission.token)
-        except BackendError as error:
-            if not error.maybe_billed:
-                self._ledger.remove(submission)
-            self._give_up(submission.custom_ids)
-            raise
+        submission, batch, api = group.submission, None, self._make_api()
+        if submission is None:
+            submission = Submission(uuid4().hex, tuple(group.bodies))
+            try:
+                self._ledger.write(submission)
+            except BackendError:
+                self._give_up(submission.custom_ids)
+                raise
+            group.submission = submission
+        else:
+            batch = await api.find_batch(submission.token)
+        if batch is None:
+            endpoint = "/v1" + self.config.url.removeprefix(self.config.base_url)
+            try:
+                batch = await api.make_batch(write_lines(group.bodies, endpoint), submission.token)
+            except BackendError as error:
+                if error.cause not in TRANSIENT and not error.maybe_billed:
+                    self._forget(submission)
+                raise
         submission = replace(submission, batch=batch)
         self._ledger.write(submission)
         return submission
@@ -254,13 +251,16 @@ class OpenAIBatch(HttpBackend[OpenAIBatchConfig]):
     async def _collect(self, submission: Submission, bodies: Mapping[str, bytes]) -> dict[str, Result]:
         """Wait for a batch and read its files."""
         assert submission.batch is not None
-        shown = await self._wait(submission)
-        status, api = shown["status"], self._make_api()
+        try:
+            shown = await self._wait(submission.batch)
+            names = [shown.get(key) for key in ("output_file_id", "error_file_id")]
+            files = [await self._make_api().download(name) for name in names if isinstance(name, str)]
+        except BackendError as error:
+            raise self._advise(error, submission) from None
+        status = shown["status"]
         if status == "failed":
             self._forget(submission)
             raise self._explain_failure(submission.batch, shown)
-        names = [shown.get(key) for key in ("output_file_id", "error_file_id")]
-        files = [await api.download(name) for name in names if isinstance(name, str)]
         sent = {custom_id: bodies.get(custom_id, b"") for custom_id in submission.custom_ids}
         results = await asyncio.to_thread(read_results, files, sent, self._failures)
         for custom_id in submission.custom_ids:
@@ -268,15 +268,12 @@ class OpenAIBatch(HttpBackend[OpenAIBatchConfig]):
                 results[custom_id] = self._explain_missing(submission.batch, status)
         return results
 
-    async def _wait(self, submission: Submission) -> dict[str, Any]:
+    async def _wait(self, batch: str) -> dict[str, Any]:
         """How a batch stands that has ended. A look that fails in passing is no reason to give it up."""
-        assert submission.batch is not None
         while True:
             try:
-                shown = await self._make_api().look(submission.batch)
+                shown = await self._make_api().look(batch)
             except BackendError as error:
-                if error.stops_member:  # the provider does not know it any more
-                    self._forget(submission)
                 if error.cause not in TRANSIENT:
                     raise
                 shown = {}
@@ -288,6 +285,20 @@ class OpenAIBatch(HttpBackend[OpenAIBatchConfig]):
         if self._ledger is not None:
             self._ledger.remove(submission)
         self._give_up(submission.custom_ids)
+
+    def _advise(self, error: BackendError, submission: Submission) -> BackendError:
+        """``error``, which keeps the results of a batch from us. They are paid: only a person may give them up.
+
+        A redirect, a wrong certificate, or the key of another project look like a batch that is gone.
+        """
+        path = None if self._ledger is None else self._ledger.locate(submission)
+        if path is None or not error.stops_member:
+            return error
+        gone = f"if the batch {submission.batch} is gone for good, delete {path}, and its requests are asked anew"
+        hint = f"{error.hint}; {gone}" if error.hint else gone
+        return BackendError(
+            error.cause, error.message, stops_member=True, maybe_billed=True, where=error.where, hint=hint
+        )
 
     def _explain_failure(self, batch: str, shown: Mapping[str, Any]) -> BackendError:
         """The error of a batch that was never begun."""

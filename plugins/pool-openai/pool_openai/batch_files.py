@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -16,42 +15,23 @@ from pool_core.http.failures import Failures
 from pool_core.interfaces.values import Answer, Cause
 from pool_openai.wire import decode_reply
 
-__all__ = ["Line", "read_results", "split_lines", "write_form", "write_lines"]
+__all__ = ["MOST_BYTES", "measure_line", "read_results", "write_form", "write_lines"]
 
 #: Bytes of one input file; OpenAI takes 200 MB.
 MOST_BYTES = 100 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One request of a batch."""
-
-    custom_id: str
-    #: The body that `Backend.encode` wrote.
-    body: bytes
+def measure_line(body: bytes) -> int:
+    """Bytes that a request takes in an input file, with what stands around its body."""
+    return len(body) + 200
 
 
-def split_lines(lines: Iterable[Line], most_bytes: int = MOST_BYTES) -> Iterator[list[Line]]:
-    """``lines`` in groups of which each fits one input file."""
-    group: list[Line] = []
-    size = 0
-    for line in lines:
-        length = len(line.body) + 200  # what stands around a body
-        if group and size + length > most_bytes:
-            yield group
-            group, size = [], 0
-        group.append(line)
-        size += length
-    if group:
-        yield group
-
-
-def write_lines(lines: Iterable[Line], endpoint: str) -> bytes:
-    """An input file. The bodies are written as they are."""
+def write_lines(bodies: Mapping[str, bytes], endpoint: str) -> bytes:
+    """An input file of the bodies by custom id, which are written as they are."""
     place = endpoint.encode()
     return b"".join(
-        b'{"custom_id":"%b","method":"POST","url":"%b","body":%b}\n' % (line.custom_id.encode(), place, line.body)
-        for line in lines
+        b'{"custom_id":"%b","method":"POST","url":"%b","body":%b}\n' % (custom_id.encode(), place, body)
+        for custom_id, body in bodies.items()
     )
 
 

@@ -46,13 +46,17 @@ class Ledger:
         """All of them."""
         return [*self._submissions.values()]
 
+    def locate(self, submission: Submission) -> Path | None:
+        """The file of ``submission``; None where nothing outlives the process."""
+        return None if self._folder is None else self._folder / f"{submission.token}.json"
+
     def write(self, submission: Submission) -> None:
         """Keep ``submission``, durably."""
         self._submissions[submission.token] = submission
-        if self._folder is None:
+        path = self.locate(submission)
+        if self._folder is None or path is None:
             return
         content = json.dumps({**asdict(submission), "done": sorted(submission.done)}).encode()
-        path = self._folder / f"{submission.token}.json"
         part = path.with_suffix(".part")
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -70,9 +74,10 @@ class Ledger:
     def remove(self, submission: Submission) -> None:
         """Forget ``submission``: nothing of it is to come."""
         self._submissions.pop(submission.token, None)
-        if self._folder is not None:
+        path = self.locate(submission)
+        if path is not None:
             with suppress(OSError):  # one that stays is looked at again, and found to be done
-                (self._folder / f"{submission.token}.json").unlink()
+                path.unlink()
 
     def settle(self, delivered: Iterable[str]) -> None:
         """Note that results are durable in the run. A submission of which all are is forgotten."""

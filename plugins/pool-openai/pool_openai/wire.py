@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NoReturn, TypeVar
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from pool_core.errors import BackendError
+from pool_core.http.body import add_parameters, encode_body, refuse
 from pool_core.http.causes import read_complaint
 from pool_core.http.failures import Failures
-from pool_core.interfaces.values import Answer, Cause, Prompt, Usage
+from pool_core.interfaces.values import Answer, Prompt, Usage
 from pool_openai.config import OpenAIConfig
 from pool_openai.finish_reasons import FINISH_REASONS
 from pool_openai.strict import make_strict
@@ -34,63 +34,24 @@ def encode_request(config: OpenAIConfig, prompt: Prompt, sampling: Mapping[str, 
     body: dict[str, Any] = {"model": config.model}
     if config.api == "chat":
         if prompt.text is not None:
-            _refuse(
+            refuse(
                 "the prompt is one text, and api: chat takes messages", "remove prompt_format, or set api: completions"
             )
         body["messages"] = [{"role": one.role, "content": one.content} for one in prompt.messages]
     else:
         if prompt.text is None:
-            _refuse(
-                "the prompt is messages, and api: completions takes one text", "set prompt_format, or set api: chat"
-            )
+            refuse("the prompt is messages, and api: completions takes one text", "set prompt_format, or set api: chat")
         body["prompt"] = prompt.text
     if sampling:
-        _add(body, {name: value for name, value in sampling.items() if name != "extra"}, "sampling")
-        _add(body, sampling.get("extra") or {}, "extra of sampling")
+        add_parameters(body, {name: value for name, value in sampling.items() if name != "extra"}, "sampling")
+        add_parameters(body, sampling.get("extra") or {}, "extra of sampling")
     if prompt.schema is not None and config.constrains:
         strict = make_strict(prompt.schema)
         schema = {"name": "output", "schema": prompt.schema if strict is None else strict, "strict": strict is not None}
-        _add(body, {"response_format": {"type": "json_schema", "json_schema": schema}}, "the task's schema")
+        add_parameters(body, {"response_format": {"type": "json_schema", "json_schema": schema}}, "the task's schema")
     if config.extra:
-        _add(body, config.extra, "extra")
-    try:
-        return _ENCODER.encode(body)
-    except UnicodeEncodeError:
-        _refuse(
-            "the prompt or a parameter holds half of a surrogate pair, which is no valid text", "clean that row's text"
-        )
-    except (TypeError, RecursionError) as error:
-        _refuse(f"the prompt or a parameter cannot be written as JSON: {error}", "use plain JSON values")
-
-
-def _add(body: dict[str, Any], more: Mapping[str, Any], source: str) -> None:
-    for name in sorted(more):
-        value = more[name]
-        if value is None or value == []:
-            continue
-        if name in ("stream", "n"):
-            _refuse(f"{source} cannot set {name}: each request is for one whole answer", f"remove {name}")
-        if name in body:
-            _refuse(f"{name} is set twice, the second time by {source}", "remove one of the two")
-        if isinstance(value, float) and not math.isfinite(value):
-            _refuse(f"{name} is {value}, which JSON has no word for", "give a finite number")
-        body[name] = value
-
-
-def _refuse(message: str, hint: str) -> NoReturn:
-    raise BackendError(Cause.BAD_REQUEST, message, hint=hint)
-
-
-def _simplify(value: Any) -> Any:
-    """Make plain what msgspec does not know: read-only mappings and sequences of any kind."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Sequence):
-        return list(value)
-    raise TypeError(f"{type(value).__name__} is no JSON value")
-
-
-_ENCODER = msgspec.json.Encoder(enc_hook=_simplify)
+        add_parameters(body, config.extra, "extra")
+    return encode_body(body)
 
 
 class _Message(msgspec.Struct):

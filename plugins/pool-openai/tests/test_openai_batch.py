@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal as signals
 import threading
 from dataclasses import replace
 
 import pytest
 from pool_openai.batch_backend import OpenAIBatch
 from pool_openai.batch_config import OpenAIBatchConfig
-from pool_openai.batch_files import Line, split_lines
 
 from pool_core.errors import BackendError
 from pool_core.http.client import HttpClient
+from pool_core.interfaces.isolation import Isolation
 from pool_core.interfaces.values import Answer, Cause, Prompt, Request, Usage
+from pool_core.isolation.backend import Isolated
+from pool_core.isolation.messages import describe_backend
 from pool_core.testing.batches import BatchApi
 from pool_core.testing.replies import Reply, make_error_body, make_text_body
 from pool_core.testing.server import ScriptedServer
@@ -98,22 +102,29 @@ def test_equal_requests_are_two_lines(tmp_path):
     assert api.batches["batch_0"].end == "completed"
 
 
-def test_a_large_group_is_split_by_bytes():
-    lines = [Line(str(n), b"x" * 1000) for n in range(5)]
-    assert [len(group) for group in split_lines(lines, 2500)] == [2, 2, 1]
-    assert [len(group) for group in split_lines(lines, 10)] == [1] * 5
-    assert list(split_lines([], 10)) == []
-
-
-def test_groups_of_a_split_are_joined(tmp_path, monkeypatch):
-    monkeypatch.setattr("pool_openai.batch_backend.split_lines", lambda lines: split_lines(lines, 600))
+@pytest.mark.parametrize(("most", "sizes"), [(600, [2, 2, 2, 1]), (10, [1] * 7), (10_000, [7])])
+def test_a_file_that_is_full_is_a_batch(tmp_path, monkeypatch, most, sizes):
+    monkeypatch.setattr("pool_openai.batch_backend.MOST_BYTES", most)
     api = BatchApi()
     with ScriptedServer(api) as server:
         found = run(server, [f"text {n}" for n in range(7)], tmp_path)
     assert list_texts(found) == [f"echo: text {n}" for n in range(7)]
-    assert len(api.batches) > 2
+    assert sorted((batch.shown["request_counts"]["total"] for batch in api.batches.values()), reverse=True) == sizes
     assert (api.paid.total(), max(api.paid.values())) == (7, 1)
     assert list_kept(tmp_path) == []
+
+
+def test_a_file_that_is_refused_costs_the_requests_in_it_alone(tmp_path, monkeypatch):
+    def refuse(request):
+        if request.path == "/v1/files" and b"text 3" in request.raw:
+            return Reply(400, make_error_body("bad file"))
+        return None
+
+    monkeypatch.setattr("pool_openai.batch_backend.MOST_BYTES", 600)
+    with ScriptedServer(BatchApi(before=refuse)) as server:
+        found = run(server, [f"text {n}" for n in range(6)], tmp_path)
+    assert list_texts(found[:2] + found[4:]) == ["echo: text 0", "echo: text 1", "echo: text 4", "echo: text 5"]
+    assert [error.cause for error in found[2:4]] == [Cause.BAD_REQUEST] * 2
 
 
 # --- failures
@@ -230,6 +241,95 @@ def test_a_batch_whose_making_is_not_confirmed_is_found_and_not_made_again(tmp_p
     assert cut == [True]
     assert list_texts(found) == ["echo: one", "echo: two"]
     assert (len(api.batches), api.paid.total()) == (1, 2)
+
+
+def cut_and_fail(path_fails):
+    """A server that makes a batch, tells nobody, and then fails at a path until `healed` is set."""
+    cut, healed = threading.Event(), threading.Event()
+
+    def before(request):
+        if cut.is_set() and not healed.is_set() and request.path.startswith(path_fails):
+            return Reply(503)
+        return None
+
+    def after(request):
+        if request.method == "POST" and request.path == "/v1/batches" and not cut.is_set():
+            cut.set()
+            return Reply(cut="before")
+        return None
+
+    return BatchApi(before=before, after=after), healed
+
+
+@pytest.mark.parametrize("again", ["attempt", "start"])
+def test_a_batch_of_which_is_not_known_whether_it_was_made_is_looked_for_later(tmp_path, again):
+    api, healed = cut_and_fail("/v1/batches")
+
+    async def ask_twice(server):
+        backend = make_backend(server, tmp_path)
+        await backend.open()
+        failed = await ask(backend, ["one", "two"])
+        healed.set()
+        found = await ask(backend, ["one", "two"]) if again == "attempt" else ()
+        await backend.aclose()
+        return failed, found
+
+    with ScriptedServer(api) as server:
+        failed, found = asyncio.run(asyncio.wait_for(ask_twice(server), LONG))
+        assert {error.cause for error in failed} == {Cause.OVERLOADED}
+        assert len(list_kept(tmp_path)) == 1
+        if again == "start":
+            found = run(server, ["one", "two"], tmp_path)
+    assert list_texts(found) == ["echo: one", "echo: two"]
+    assert (len(api.batches), api.paid.total()) == (1, 2)
+
+
+def test_a_batch_that_was_not_made_after_all_is_made_by_the_next_attempt(tmp_path):
+    refusals = []
+
+    def refuse(request):
+        if request.path == "/v1/batches" and request.method == "POST" and len(refusals) < 5:
+            refusals.append(request)
+            return Reply(503)
+        return None
+
+    api = BatchApi(before=refuse)
+
+    async def ask_twice(server):
+        backend = make_backend(server, tmp_path)
+        await backend.open()
+        failed, found = await ask(backend, ["one"]), await ask(backend, ["one"])
+        await backend.aclose()
+        return failed, found
+
+    with ScriptedServer(api) as server:
+        (error,), found = asyncio.run(asyncio.wait_for(ask_twice(server), LONG))
+    assert (error.cause, len(refusals), list_texts(found)) == (Cause.OVERLOADED, 5, ["echo: one"])
+    assert (len(api.batches), api.paid.total()) == (1, 1)
+
+
+@pytest.mark.parametrize("place", ["/v1/batches/", "/v1/files/"])
+def test_a_redirect_is_no_reason_to_give_up_what_is_paid(tmp_path, place):
+    astray = [True]
+
+    def redirect(request):
+        if astray and request.method == "GET" and request.path.startswith(place):
+            return Reply(302, headers={"Location": "http://portal.example/login"})
+        return None
+
+    api = BatchApi(before=redirect)
+    with ScriptedServer(api) as server:
+        (error,) = run(server, ["mine"], tmp_path)
+        (path,) = tmp_path.rglob("*.json")
+        astray.clear()
+        assert list_texts(run(server, ["mine"], tmp_path)) == ["echo: mine"]
+    assert (error.stops_member, error.maybe_billed) == (True, True)
+    assert error.message == "302: redirect to http://portal.example"
+    assert error.hint == (
+        "redirects are never followed; set base_url to the address of the server itself; "
+        f"if the batch batch_0 is gone for good, delete {path}, and its requests are asked anew"
+    )
+    assert api.paid.total() == 1
 
 
 def test_a_wrong_key_fails_without_further_calls(tmp_path):
@@ -480,13 +580,15 @@ def test_a_batch_that_was_never_made_is_forgotten(tmp_path):
     assert list_kept(tmp_path) == []
 
 
-def test_a_batch_that_the_provider_has_forgotten_is_asked_anew(tmp_path):
+def test_a_batch_that_the_provider_has_forgotten_is_asked_anew_once_a_person_says_so(tmp_path):
     api = BatchApi()
     with ScriptedServer(api) as server:
         run(server, ["mine"], tmp_path, durable=False)
         api.batches.clear()
         (error,) = run(server, ["mine"], tmp_path)
-        assert isinstance(error, BackendError)
+        (path,) = tmp_path.rglob("*.json")
+        assert error.hint.endswith(f"gone for good, delete {path}, and its requests are asked anew")
+        path.unlink()
         assert list_texts(run(server, ["mine"], tmp_path)) == ["echo: mine"]
 
 
@@ -520,3 +622,37 @@ def test_says_what_suits_it_and_what_it_costs():
 def test_a_configuration_that_cannot_work_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         OpenAIBatchConfig(model="m", **wrong)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes of their own need POSIX")
+@pytest.mark.parametrize("moment", ["upload", "make", "look"])
+def test_a_process_of_its_own_that_is_killed_costs_no_answer_and_pays_none_twice(tmp_path, moment):
+    place = {"upload": ("POST", "/v1/files"), "make": ("POST", "/v1/batches"), "look": ("GET", "/v1/batches/")}[moment]
+    pids, killed = [], []
+
+    def kill(request):
+        if (request.method, request.path[: len(place[1])]) == place and not killed:
+            killed.append(True)
+            os.kill(pids[0], signals.SIGKILL)
+
+    api = BatchApi(after=kill)
+
+    async def ask_until_answered(server):
+        local = make_backend(server)
+        sent = describe_backend("openai/openai-batch", OpenAIBatch, local.config, {})
+        backend = Isolated(local, sent, Isolation(silence=LONG), None, bills=True)
+        backend.folder = tmp_path
+        await backend.open()
+        pids.append(backend._child._process._process.pid)
+        failed = await ask(backend, ["one", "two"])
+        found = await ask(backend, ["one", "two"])
+        backend.note_durable()
+        await backend.aclose()
+        return failed, found
+
+    with ScriptedServer(api) as server:
+        failed, found = asyncio.run(asyncio.wait_for(ask_until_answered(server), LONG))
+    assert {error.cause for error in failed} == {Cause.TRANSPORT}
+    assert list_texts(found) == ["echo: one", "echo: two"]
+    assert (api.paid.total(), max(api.paid.values())) == (2, 1)
+    assert list_kept(tmp_path) == []

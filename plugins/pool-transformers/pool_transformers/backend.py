@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import PurePath
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
 from pool_core.errors import BackendError
 from pool_core.interfaces.batch_backend import BatchBackend
+from pool_core.interfaces.local_model import make_turns, refuse_unknown
 from pool_core.interfaces.values import Answer, Capabilities, Cause, Prompt, Request
 from pool_transformers.config import TransformersConfig
-from pool_transformers.rows import PARAMETERS, Engine, Job, NoRoomError, make_messages
+from pool_transformers.rows import PARAMETERS, Engine, Job, NoRoomError
 
 __all__ = ["Transformers"]
 
@@ -47,7 +47,7 @@ class Transformers(BatchBackend[TransformersConfig]):
 
     @property
     def model(self) -> str:
-        return self.config.name or PurePath(self.config.model).name
+        return self.config.known_as
 
     @property
     def endpoint(self) -> str:
@@ -59,15 +59,8 @@ class Transformers(BatchBackend[TransformersConfig]):
         return f"{self.endpoint}@{self.config.revision or ''}#{self.config.dtype}"
 
     def encode(self, prompt: Prompt, sampling: Mapping[str, Any]) -> bytes:
-        unknown = sorted(sampling.keys() - PARAMETERS)
-        if unknown:
-            raise BackendError(
-                Cause.BAD_REQUEST,
-                f"transformers does not know {', '.join(unknown)}",
-                stops_member=True,
-                hint=f"it knows {', '.join(sorted(PARAMETERS))}",
-            )
-        make_messages(prompt.messages)  # what it cannot take is told before anything is sent
+        refuse_unknown(sampling, PARAMETERS, "transformers")
+        make_turns(prompt.messages)  # what it cannot take is told before anything is sent
         return super().encode(prompt, {"max_tokens": self.config.max_tokens, **sampling})
 
     async def open(self) -> None:

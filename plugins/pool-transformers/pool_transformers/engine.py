@@ -17,9 +17,10 @@ from transformers import (
 )
 
 from pool_core.errors import BackendError
+from pool_core.interfaces.local_model import make_turns
 from pool_core.interfaces.values import Answer, Cause, Prompt, Usage
 from pool_transformers.config import TransformersConfig
-from pool_transformers.rows import Job, NoRoomError, cut_at_stop, make_messages
+from pool_transformers.rows import Job, NoRoomError, cut_at_stop
 from pool_transformers.sampling import EachRowEnds, EachRowSamples, Ends
 
 __all__ = ["TorchEngine"]
@@ -73,7 +74,7 @@ class TorchEngine:
                 hint="write `takes: text` in the backend and a `prompt_format` in the member",
             )
         model.eval()
-        return cls(model, tokenizer, config.name or config.model)
+        return cls(model, tokenizer, config.known_as)
 
     def stop(self) -> None:
         """Let `generate` end with the next token."""
@@ -110,7 +111,7 @@ class TorchEngine:
         else:
             try:
                 text = self._tokenizer.apply_chat_template(
-                    make_messages(prompt.messages), tokenize=False, add_generation_prompt=True
+                    make_turns(prompt.messages), tokenize=False, add_generation_prompt=True
                 )
             except TemplateError as error:
                 raise BackendError(Cause.BAD_REQUEST, f"the model's chat template refuses it: {error}") from error

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pool_core.errors import BackendError
-from pool_core.interfaces.values import Answer, Cause, Message, Prompt
+from pool_core.interfaces.values import Answer, Prompt
 
-__all__ = ["PARAMETERS", "Engine", "Job", "NoRoomError", "cut_at_stop", "make_messages"]
+__all__ = ["PARAMETERS", "Engine", "Job", "NoRoomError", "cut_at_stop"]
 
 #: Sampling parameters that are honoured.
 PARAMETERS = frozenset({"temperature", "top_p", "top_k", "min_p", "max_tokens", "stop", "seed", "repetition_penalty"})
@@ -54,20 +54,6 @@ class Engine(Protocol):
 
     def stop(self) -> None:
         """Let `generate` end soon. May be called by another thread."""
-
-
-def make_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
-    """Messages as chat templates take them. Raises `BackendError` where a part is no text."""
-    return [{"role": message.role, "content": _join_parts(message)} for message in messages]
-
-
-def _join_parts(message: Message) -> str:
-    if isinstance(message.content, str):
-        return message.content
-    kinds = {str(part.get("type")) for part in message.content} - {"text"}
-    if kinds:
-        raise BackendError(Cause.BAD_REQUEST, f"this backend takes text, and a message has {', '.join(sorted(kinds))}")
-    return "".join(str(part.get("text", "")) for part in message.content)
 
 
 def cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:

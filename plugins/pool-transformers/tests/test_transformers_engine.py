@@ -46,7 +46,7 @@ def test_it_knows_what_it_has_learnt_in_batches_of_different_lengths(engine, ans
     found = engine.generate([make_job(text, temperature=0) for text in asked])
     assert [one.text for one in found] == [answers[text] for text in asked]
     assert {one.finish_reason for one in found} == {"stop"}
-    assert {one.model for one in found} == {engine._name}
+    assert {one.model for one in found} == {"knows-by-heart"}
 
 
 def test_usage_is_the_rows_own(engine, answers):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
@@ -12,7 +11,8 @@ from pydantic import BaseModel
 from pool_core.errors import BackendError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.encoding import encode_json
-from pool_core.interfaces.values import Answer, Capabilities, Cause, Message, Prompt, Request
+from pool_core.interfaces.local_model import make_turns, refuse_unknown
+from pool_core.interfaces.values import Answer, Capabilities, Cause, Prompt, Request
 from pool_vllm.config import VllmConfig
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Vllm(Backend[VllmConfig]):
 
     @property
     def model(self) -> str:
-        return self.config.name or PurePath(self.config.model).name
+        return self.config.known_as
 
     @property
     def endpoint(self) -> str:
@@ -70,16 +70,8 @@ class Vllm(Backend[VllmConfig]):
         return f"{self.endpoint}@{self.config.revision or ''}#{self.config.dtype}#{engine}"
 
     def encode(self, prompt: Prompt, sampling: Mapping[str, Any]) -> bytes:
-        unknown = sorted(sampling.keys() - PARAMETERS)
-        if unknown:
-            raise BackendError(
-                Cause.BAD_REQUEST,
-                f"vllm is not given {', '.join(unknown)}",
-                stops_member=True,
-                hint=f"it knows {', '.join(sorted(PARAMETERS))}",
-            )
-        for message in prompt.messages:
-            _check_text(message)
+        refuse_unknown(sampling, PARAMETERS, "vllm")
+        make_turns(prompt.messages)  # what it cannot take is told before anything is sent
         return super().encode(prompt, {"max_tokens": self.config.max_tokens, **sampling})
 
     async def open(self) -> None:
@@ -97,11 +89,3 @@ class Vllm(Backend[VllmConfig]):
         engine, self._engine = self._engine, None
         if engine is not None:
             await asyncio.to_thread(engine.close)
-
-
-def _check_text(message: Message) -> None:
-    """Raise `BackendError` where a message has a part that is no text."""
-    parts = () if isinstance(message.content, str) else message.content
-    kinds = {str(part.get("type")) for part in parts} - {"text"}
-    if kinds:
-        raise BackendError(Cause.BAD_REQUEST, f"this backend takes text, and a message has {', '.join(sorted(kinds))}")

@@ -13,7 +13,8 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
 from pool_core.errors import BackendError
-from pool_core.interfaces.values import Answer, Cause, Message, Prompt, Usage
+from pool_core.interfaces.local_model import make_turns
+from pool_core.interfaces.values import Answer, Cause, Prompt, Usage
 from pool_vllm.config import VllmConfig
 
 __all__ = ["VllmEngine"]
@@ -25,7 +26,7 @@ class VllmEngine:
     def __init__(self, engine: Any, config: VllmConfig) -> None:
         self._engine = engine
         self._tokenizer = engine.get_tokenizer()
-        self._name = config.name or config.model
+        self._name = config.known_as
         self._window: int = engine.model_config.max_model_len
 
     @classmethod
@@ -92,7 +93,7 @@ class VllmEngine:
         if prompt.text is not None:
             tokens = list(self._tokenizer.encode(prompt.text))
         else:
-            turns = [{"role": one.role, "content": _join(one)} for one in prompt.messages]
+            turns = make_turns(prompt.messages)
             try:
                 text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
             except TemplateError as error:
@@ -105,9 +106,3 @@ class VllmEngine:
                 hint="shorten the prompt, or set `engine: {max_model_len: ...}` if the model knows more",
             )
         return tokens
-
-
-def _join(message: Message) -> str:
-    if isinstance(message.content, str):
-        return message.content
-    return "".join(str(part.get("text", "")) for part in message.content)

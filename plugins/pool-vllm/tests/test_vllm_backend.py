@@ -32,7 +32,7 @@ def test_an_answer_has_text_reason_and_usage(make_request):
     async def work(backend):
         return await backend.generate(make_request("hi", seed=1, max_tokens=3))
 
-    answer = run_backend(work)
+    answer = run_backend(work, model="we/m")
     assert len(answer.text.split()) == 3
     assert (answer.finish_reason, answer.model) == ("length", "m")
     assert (answer.usage.input_tokens, answer.usage.output_tokens) == (len("user: hi\n"), 3)

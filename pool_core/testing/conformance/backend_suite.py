@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 from pool_core.errors import BackendError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.values import Answer, Capabilities, Prompt, Request
-from pool_core.recipe.models import UseBackend
+from pool_core.recipe.uses import UseBackend
 from pool_core.testing.conformance.base import PluginConformance, describe
 from pool_core.testing.conformance.declared import Failure
 from pool_core.testing.conformance.secrets import KEY_VARIABLE, Canary

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from pool_core.errors import PoolError
 from pool_core.plan.resolve import Resolver
-from pool_core.recipe.models import Use
+from pool_core.recipe.uses import Use
 from pool_core.recipe.yaml_source import Source
 from pool_core.registry import Entry, Kind, Registry
 from pool_core.testing.conformance.declared import Supports

@@ -40,6 +40,8 @@ class Config(PluginConfig):
     #: From this opening on, `on_open` holds; before, it opens.
     from_opening: int = 1
     bills: bool = False
+    #: What it says when its answers are durable.
+    on_durable: str = ""
 
 
 class Misbehaving(Backend[Config]):
@@ -75,6 +77,14 @@ class Misbehaving(Backend[Config]):
 
     async def refresh(self):
         return self.config.model == "rotated"
+
+    def note_durable(self):
+        if self.config.on_durable:
+            raise ValueError(self.config.on_durable)
+        if self.folder is not None:
+            self.folder.mkdir(exist_ok=True)
+            with (self.folder / "durable").open("a") as file:
+                file.write(f"{os.getpid()}\n")
 
     async def aclose(self):
         await obey(self, self.config.on_close)
@@ -172,6 +182,13 @@ async def obey(backend, order):  # noqa: C901, PLR0912 - a list of misdeeds
             return Answer("half \ud83d")
         case "environment":
             return Answer(repr({name: os.environ.get(name) for name in argument.split()}))
+        case "folder":
+            return Answer(repr(backend.folder))
+        case "insist":  # answers though it was given up
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                return Answer("nevertheless")
         case "pid":
             return Answer(str(os.getpid()))
         case "input":
