@@ -17,7 +17,7 @@ import pytest
 import pool_core
 from pool_core import Member, Pool
 from pool_core.api import Contribution, hookimpl
-from pool_core.engine import work as work_module
+from pool_core.engine import pages as pages_module
 from pool_core.engine.work import WorkList
 from pool_core.errors import (
     BackendError,
@@ -344,7 +344,7 @@ def test_answers_of_a_row_that_lost_its_outcomes_are_found_again(world):
 
 
 def test_a_long_stretch_of_finished_rows_holds_up_no_other_member(world, monkeypatch):
-    monkeypatch.setattr(work_module, "PAGE_ROWS", 4)
+    monkeypatch.setattr(pages_module, "PAGE_ROWS", 4)
     rows = [{"text": f"row {number}"} for number in range(200)]
     world.run([world.make_member("a")], rows)
     turns = []

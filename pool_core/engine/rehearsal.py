@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from pool_core.engine.events import MemberProgress
+from pool_core.engine.pages import Pages
 from pool_core.engine.reading import Reader
 from pool_core.engine.work import Cell, WorkList
 from pool_core.interfaces.backend import Backend
@@ -86,6 +87,7 @@ class RehearsedWork(WorkList):
             wall_time=lambda: 0.0,  # nothing is answered here, so nothing has a date
             notify=None,
             reader=reader,
+            pages=Pages(store),
         )
         self._own_basis = bases[key]
         self._found: deque[Found] = deque()

@@ -17,6 +17,7 @@ from pool_core.engine.caller import Caller
 from pool_core.engine.events import MemberProgress
 from pool_core.engine.lag import LagMonitor
 from pool_core.engine.lane import MOST_UNWRITTEN, Lane
+from pool_core.engine.pages import Pages
 from pool_core.engine.quota import Quota
 from pool_core.engine.reading import Reader
 from pool_core.engine.retry import RetryBudget
@@ -232,7 +233,7 @@ class Engine:
     def _prepare_work(self) -> list[WorkList]:
         all_bases = register_bases(self.store, self.plan.members, self.backends, self.keys)
         free = release_answers(self.store, self.keys, all_bases)
-        request_ids = itertools.count(1)
+        request_ids, pages = itertools.count(1), Pages(self.store)
         return [
             WorkList(
                 member,
@@ -245,6 +246,7 @@ class Engine:
                 wall_time=self.wall_time,
                 notify=self.notify,
                 reader=self._reader,
+                pages=pages,
             )
             for member, key, bases, progress in zip(self.plan.members, self.keys, all_bases, self.progress, strict=True)
         ]

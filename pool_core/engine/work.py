@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pool_core.engine.events import CellFinished, MemberProgress
+from pool_core.engine.pages import Pages
 from pool_core.engine.reading import Reader
 from pool_core.errors import BackendError, PluginError, TemplateError
 from pool_core.interfaces.backend import Backend
@@ -26,8 +27,6 @@ from pool_core.store.store import Store
 
 __all__ = ["Cell", "WorkList", "link_fallbacks", "read_usage"]
 
-#: Rows that a lane reads at a time. Its memory is bounded by this and by what is in flight.
-PAGE_ROWS = 256
 #: Cells of a member from which on it is worth to ask first whether all of them are done.
 MANY_CELLS = 10_000
 #: A count of tokens stays below this: SQLite holds no larger whole number.
@@ -92,6 +91,7 @@ class WorkList:
         wall_time: Callable[[], float],
         notify: Callable[[str, object], None] | None,
         reader: Reader,
+        pages: Pages,
     ) -> None:
         """Make the list of one member.
 
@@ -112,6 +112,7 @@ class WorkList:
         self._wall_time = wall_time
         self._notify = notify
         self._reader = reader
+        self._pages = pages
         #: By key, the members that take this one's cells over, with their backends.
         self.fallbacks: dict[int, tuple[WorkList, Backend[Any]]] = {}
         #: Told of the end of each cell, with its cause if it failed.
@@ -156,7 +157,7 @@ class WorkList:
 
     def read_page(self) -> None:
         """Read the next rows and note their unfinished cells."""
-        rows = self._store.read_rows(self._position, PAGE_ROWS)
+        rows = self._pages.read(self._position)
         if not rows:
             self._ended = True
             return

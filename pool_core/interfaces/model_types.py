@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from pool_core.interfaces.types import ANY, NULL, FieldType, infer_type, make_struct, merge_types
 
-__all__ = ["read_model"]
+__all__ = ["find_exact_types", "read_model"]
 
 #: A core schema or its configuration: plain data with a ``type``, see ``pydantic_core.core_schema``.
 Schema: TypeAlias = Mapping[str, Any]
@@ -46,6 +46,8 @@ _WHEN_USED = dict.fromkeys(("format", "to-string"), "json-unless-none")
 _WRAPPERS = frozenset({"default", "function-before", "function-after", "function-wrap"})
 #: Of two ways to read a value, the one that is surely taken of JSON.
 _BRANCHES = {"json-or-python": "json_schema", "lax-or-strict": "strict_schema"}
+#: Scalars whose values are written as they are, and the one type of these.
+_EXACT: Mapping[str, type] = {"str": str, "int": int, "bool": bool}
 _OBJECTS = frozenset({"model-fields", "dataclass-args", "typed-dict"})
 
 
@@ -62,6 +64,31 @@ def read_model(model: type[BaseModel]) -> dict[str, FieldType]:
     if fields is None:
         raise ValueError(f"{model.__name__} is written as {_Reader().read(schema, {})}")
     return fields
+
+
+def find_exact_types(model: type[BaseModel]) -> tuple[type, ...] | None:
+    """The types of the fields' values in their order, where all are text, whole numbers or truth values.
+
+    An instance whose values have just these types is written as it declares: pydantic need not look. None where a
+    field may hold something else, or is written by code of its own.
+    """
+    schema: Any = model.__pydantic_core_schema__
+    if schema["type"] != "model" or "serialization" in schema:
+        return None
+    fields = schema["schema"]
+    if fields["type"] != "model-fields" or "serialization" in fields or fields.get("computed_fields"):
+        return None
+    types = [_find_exact_type(field) for field in fields["fields"].values()]
+    return None if None in types else tuple(filter(None, types))
+
+
+def _find_exact_type(field: Schema) -> type | None:
+    if any(key.startswith("serialization_exclude") for key in field):
+        return None
+    schema = field["schema"]
+    while schema["type"] in _WRAPPERS and "serialization" not in schema:
+        schema = schema["schema"]
+    return None if "serialization" in schema else _EXACT.get(schema["type"])
 
 
 class _Reader:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pool_core.errors import ParseError, RecipeError, TemplateError
 from pool_core.interfaces.cast import can_cast, cast_value, find_non_finite, holds_floats
 from pool_core.interfaces.frozen import freeze
-from pool_core.interfaces.model_types import read_model
+from pool_core.interfaces.model_types import find_exact_types, read_model
 from pool_core.interfaces.paths import InputPath
 from pool_core.interfaces.task import Task
 from pool_core.interfaces.type_text import parse_type
@@ -53,6 +53,8 @@ class Adapter:
     constants: Mapping[str, Any] = field(default_factory=dict)
     #: The pool's fields that hold floats, before their cast.
     floats: tuple[str, ...] = ()
+    #: The types of the output's values where they are known exactly, see `find_exact_types`.
+    exact_types: tuple[type, ...] | None = None
 
     def adapt_row(self, row: Row) -> Row:
         """The row as the task reads it: its own columns, and each input under the task's name.
@@ -146,6 +148,7 @@ def adapt_member(member: Member, task: Task[Any], source: Source | None, path: K
         collected=tuple(member.collect),
         constants=freeze(member.constant),
         floats=tuple(name for name, own in sources.items() if holds_floats(types[own])),
+        exact_types=find_exact_types(task.output),
     )
 
 

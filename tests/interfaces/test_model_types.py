@@ -35,7 +35,7 @@ from pydantic import (
 )
 
 from pool_core.interfaces.json_schema import describe_fields
-from pool_core.interfaces.model_types import read_model
+from pool_core.interfaces.model_types import find_exact_types, read_model
 from pool_core.interfaces.types import ANY, FieldType
 
 UserId = NewType("UserId", str)
@@ -386,3 +386,73 @@ def test_a_secret_is_written_as_text_whatever_it_hides(annotation, value, type_)
     assert str(read_model(model)["x"]) == type_
     written = model(x=value).model_dump(mode="json")["x"]
     assert written is None if type_ == "str?" else isinstance(written, str)
+
+
+class Scalars(BaseModel):
+    """Fields whose values are written as they are."""
+
+    text: Annotated[str, Field(max_length=3)]
+    number: int = Field(1, ge=0, serialization_alias="n")
+    truth: bool = True
+
+
+class Computing(Scalars):
+    """Writes more than it holds."""
+
+    @computed_field
+    def twice(self) -> int:
+        return 2 * self.number
+
+
+class Serializing(Scalars):
+    """Writes a field in its own way."""
+
+    @field_serializer("text")
+    def shout(self, value: str) -> str:
+        return value.upper()
+
+
+class Replacing(Scalars):
+    """Writes something else."""
+
+    @model_serializer
+    def replace(self) -> dict[str, Any]:
+        return {}
+
+
+class Validating(Scalars):
+    """Looks at itself when it is made."""
+
+    @model_validator(mode="after")
+    def check(self) -> Validating:
+        return self
+
+
+def test_exact_types_are_those_of_plain_scalars():
+    assert find_exact_types(Scalars) == (str, int, bool)
+    assert tuple(map(type, vars(Scalars(text="x")).values())) == (str, int, bool)
+    assert find_exact_types(create_model("Output")) == ()
+
+
+@pytest.mark.parametrize("model", [Computing, Serializing, Replacing, Validating])
+def test_a_model_with_code_of_its_own_has_no_exact_types(model):
+    assert find_exact_types(model) is None
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        float,
+        str | None,
+        list[str],
+        Colour,
+        Any,
+        Literal["x"],
+        Scalars,
+        SecretStr,
+        Annotated[str, PlainSerializer(len)],
+        Annotated[str, Field(exclude=True)],
+    ],
+)
+def test_a_field_that_may_be_written_otherwise_has_no_exact_type(annotation):
+    assert find_exact_types(create_model("Output", x=(str, ...), y=(annotation, ...))) is None

@@ -327,6 +327,40 @@ def test_an_output_of_another_class_is_refused(member, value):
     assert outcome.message == f"the task Parsing returned {type(value).__name__}, declared is EchoOutput"
 
 
+class LoudOutput(EchoTask.Output):
+    """An output with more than is declared."""
+
+    louder: int = 1
+
+
+class Text(str):
+    """Text that is written otherwise than it is."""
+
+    def __str__(self):
+        return "another"
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        EchoTask.Output.model_construct(said=True),
+        EchoTask.Output.model_construct(),
+        EchoTask.Output.model_construct(other="x"),
+        LoudOutput.model_construct(said=5, louder="x"),
+        LoudOutput.model_construct(said="x", louder="x"),
+    ],
+)
+def test_no_output_that_was_not_validated_gets_through(member, output):
+    outcome = read_answer(member(make_parser(lambda answer, row: output)), Answer("x"), ROW)
+    assert (outcome.status, outcome.cause) == ("failed", Cause.SCHEMA)
+
+
+@pytest.mark.parametrize("output", [EchoTask.Output(said="x"), EchoTask.Output.model_construct(said=Text("x"))])
+def test_an_output_as_declared_is_taken(member, output):
+    outcome = read_answer(member(make_parser(lambda answer, row: output)), Answer("x"), ROW)
+    assert (outcome.status, outcome.outputs) == ("ok", {"said": "x"})
+
+
 def test_an_output_with_values_of_another_type_is_refused(member):
     planned = member(make_parser(lambda answer, row: EchoTask.Output.model_construct(said=5)))
     outcome = read_answer(planned, Answer("x"), ROW)
