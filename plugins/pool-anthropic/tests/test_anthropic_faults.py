@@ -33,7 +33,7 @@ def test_a_fault_is_what_it_says(fault, ask):
     paused = []
     with ScriptedServer([fault]) as server:
         try:
-            result = ask(server, timeout=0.3 if fault.slow else 60, paused=paused)
+            result = ask(server, timeout=1.0 if fault.slow else 60, paused=paused)
         except BackendError as error:
             result = error
     assert server.fired == {fault.name: 1}

@@ -346,10 +346,10 @@ def test_a_server_that_is_not_there_is_named(ask):
 def test_the_time_limit_holds_for_the_whole_call(reply, ask):
     start = time.monotonic()
     with ScriptedServer([reply]) as server:
-        error = fail(ask, server.url, timeout=0.1)
-    assert time.monotonic() - start < 5
+        error = fail(ask, server.url, timeout=0.5)
+    assert time.monotonic() - start < 25
     assert (error.cause, error.maybe_billed) == (Cause.TIMEOUT, True)
-    assert error.message == f"no whole answer from 127.0.0.1:{server.port} within 0.1 s"
+    assert error.message == f"no whole answer from 127.0.0.1:{server.port} within 0.5 s"
     assert error.hint == "raise the timeout or lower max_tokens"
 
 
@@ -364,8 +364,8 @@ def test_a_reply_must_begin_in_time(ask):
 def test_a_reply_that_has_begun_may_take_its_time(ask):
     reply = Reply(200, b"{}", {"Content-Length": "9"})
     with ScriptedServer([reply]) as server:
-        error = fail(ask, server.url, timeout=0.5, first_byte_timeout=0.2)
-    assert error.message == f"no whole answer from 127.0.0.1:{server.port} within 0.5 s"
+        error = fail(ask, server.url, timeout=1.5, first_byte_timeout=1)
+    assert error.message == f"no whole answer from 127.0.0.1:{server.port} within 1.5 s"
 
 
 def test_what_is_odd_about_answers_is_logged_once(make_request, caplog):

@@ -43,7 +43,7 @@ def test_a_fault_is_what_it_says(fault, api, make_request):
         await backend.open()
         prompt = Prompt.chat("Hi") if api == "chat" else Prompt(text="Hi")
         try:
-            return await backend.generate(make_request(backend, prompt, timeout=0.3 if fault.slow else 20))
+            return await backend.generate(make_request(backend, prompt, timeout=1.0 if fault.slow else 20))
         except BackendError as error:
             return error
         finally:
