@@ -11,14 +11,16 @@ from typing import Any, TypeVar
 from pool_core.engine.attempt import GRACE_SECONDS, Second, refresh, send, send_hedged
 from pool_core.engine.breaker import Breaker
 from pool_core.engine.budget import Reservation
+from pool_core.engine.cell import Cell
 from pool_core.engine.deadline import Deadline
 from pool_core.engine.health import Health
 from pool_core.engine.hedge import HedgePlan
 from pool_core.engine.quota import End, Place, Quota
+from pool_core.engine.recording import read_usage
 from pool_core.engine.retry import TROUBLES, RetryBudget
 from pool_core.engine.spending import Spending
 from pool_core.engine.step import Next, Step, choose_step
-from pool_core.engine.work import Cell, WorkList, read_usage
+from pool_core.engine.work import WorkList
 from pool_core.errors import BackendError, PluginError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.values import Answer, Cause, Usage

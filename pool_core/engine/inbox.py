@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from pool_core.engine.cell import Cell
 from pool_core.engine.waiting import Wake
-from pool_core.engine.work import Cell
 
 __all__ = ["Inbox"]
 

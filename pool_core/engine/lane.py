@@ -6,12 +6,13 @@ import asyncio
 from collections import deque
 
 from pool_core.engine.caller import Caller
+from pool_core.engine.cell import Cell
 from pool_core.engine.inbox import Inbox
 from pool_core.engine.quota import Quota
 from pool_core.engine.retry import FALLS_BACK, RetryBudget
 from pool_core.engine.step import Next, Step
 from pool_core.engine.waiting import WaitingRoom
-from pool_core.engine.work import Cell, WorkList
+from pool_core.engine.work import WorkList
 from pool_core.interfaces.values import Outcome
 
 __all__ = ["MOST_UNWRITTEN", "Lane"]

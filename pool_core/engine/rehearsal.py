@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from pool_core.engine.cell import Cell
 from pool_core.engine.events import MemberProgress
 from pool_core.engine.pages import Pages
 from pool_core.engine.reading import Reader
-from pool_core.engine.work import Cell, WorkList
+from pool_core.engine.work import WorkList
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.values import Outcome, Prompt
 from pool_core.plan.model import PlannedMember

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from random import Random
 
+from pool_core.engine.cell import Cell
 from pool_core.engine.retry import ACTIONS, SHORT_SECONDS, Action, compute_backoff
-from pool_core.engine.work import Cell
 from pool_core.errors import BackendError
 from pool_core.recipe.models import Limits
 

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from pool_core.engine.cell import Cell
 from pool_core.engine.retry import RetryBudget
-from pool_core.engine.work import Cell
 
 __all__ = ["WaitingRoom"]
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from pool_core.engine.cell import Cell
 from pool_core.engine.events import CellFinished, MemberProgress
 from pool_core.engine.pages import Pages
 from pool_core.engine.reading import Reader
+from pool_core.engine.recording import make_record, read_usage
 from pool_core.errors import BackendError, PluginError, TemplateError
 from pool_core.interfaces.backend import Backend
-from pool_core.interfaces.encoding import decode_answer, decode_json, encode_answer, encode_json
-from pool_core.interfaces.values import Answer, Cause, Outcome, Prompt, Request, Row, Usage
+from pool_core.interfaces.encoding import decode_answer, decode_json, encode_answer
+from pool_core.interfaces.values import Answer, Cause, Outcome, Request
 from pool_core.plan.assign import WHEN_FAILED
 from pool_core.plan.cells import collect_sampling, compute_key
 from pool_core.plan.model import PlannedMember
@@ -25,54 +27,10 @@ from pool_core.store.schema import pack_cell
 from pool_core.store.settled import count_settled
 from pool_core.store.store import Store
 
-__all__ = ["Cell", "WorkList", "link_fallbacks", "read_usage"]
+__all__ = ["WorkList", "link_fallbacks"]
 
 #: Cells of a member from which on it is worth to ask first whether all of them are done.
 MANY_CELLS = 10_000
-#: A count of tokens stays below this: SQLite holds no larger whole number.
-MOST_TOKENS = 1 << 63
-
-_NOT_SAID = Usage()
-
-
-@dataclass(slots=True)
-class Cell:
-    """A cell on its way through a lane."""
-
-    key: int
-    row_id: str
-    row: Row
-    sample: int
-    known: KnownCell | None
-    #: Where its outcome is recorded, whichever lane runs it.
-    home: WorkList
-    #: The member's condition cannot be evaluated for the row.
-    condition_failed: bool = False
-    request: Request | None = None
-    request_key: bytes = b""
-    #: What is asked, before a prompt format has made it text.
-    prompt: Prompt | None = None
-    #: Number of the re-ask, 0 for the first request.
-    ask: int = 0
-    #: Requests that were sent, those to a fallback included.
-    attempts: int = 0
-    #: Failed calls that count against the member's attempts, and how many of them may have been billed.
-    failures: int = 0
-    billed: int = 0
-    #: How often a server's rate limit has sent it back, and the seconds that it waited for that.
-    waits: int = 0
-    waited: float = 0.0
-    #: Whether the key was read again for it.
-    refreshed: bool = False
-    #: When its first request was sent, on the loop's clock.
-    started: float = 0.0
-
-    def restart(self) -> None:
-        """Forget what was asked, for the lane that takes the cell over."""
-        self.request = self.prompt = None
-        self.ask = self.failures = self.billed = self.waits = 0
-        self.waited = 0.0
-        self.refreshed = False
 
 
 class WorkList:
@@ -364,30 +322,8 @@ class WorkList:
     def _make_record(
         self, cell: Cell, outcome: Outcome, answered_by: int, stored: int | None, seconds: float
     ) -> tuple[CellRecord, Outcome]:
-        """How the store has an outcome, and the outcome itself: failed where its outputs cannot be stored."""
-        outputs = None
-        if outcome.outputs is not None:
-            try:
-                outputs = encode_json(outcome.outputs)
-            except Exception as error:  # noqa: BLE001 - a broken task costs its cell, never the run
-                broken = f"the output fields cannot be stored: {type(error).__name__}: {error}"
-                outcome = Outcome("failed", Cause.SCHEMA, broken, answer=outcome.answer)
-        usage = read_usage(outcome.answer)
-        record = CellRecord(
-            cell.key,
-            outcome.status,
-            self._bases[answered_by],
-            stored,
-            cell.attempts,
-            seconds,
-            usage.input_tokens,
-            usage.output_tokens,
-            outcome.cause or "",
-            _make_storable(outcome.message),
-            outputs,
-            answered_by if answered_by != self.key else None,
-        )
-        return record, outcome
+        other = answered_by if answered_by != self.key else None
+        return make_record(cell, outcome, self._bases[answered_by], other, stored, seconds)
 
 
 def link_fallbacks(works: Sequence[WorkList], backends: Sequence[Backend[Any]]) -> None:
@@ -399,23 +335,3 @@ def link_fallbacks(works: Sequence[WorkList], backends: Sequence[Backend[Any]]) 
             other, backend = by_name[name]
             work.fallbacks[other.key] = other, backend
             name = other.member.fallback
-
-
-def read_usage(answer: Answer | None) -> Usage:
-    """The tokens of an answer. What is no count, as a hostile server may send, counts as not said."""
-    usage = answer.usage if answer is not None else None
-    if not isinstance(usage, Usage):
-        return _NOT_SAID
-    asked, answered = usage.input_tokens, usage.output_tokens
-    if type(asked) is int and type(answered) is int and 0 <= asked < MOST_TOKENS and 0 <= answered < MOST_TOKENS:
-        return usage
-    return Usage(_keep_count(asked), _keep_count(answered))
-
-
-def _keep_count(count: Any) -> int | None:
-    return count if isinstance(count, int) and 0 <= count < MOST_TOKENS else None
-
-
-def _make_storable(text: str) -> str:
-    """SQLite text is UTF-8: lone surrogates of a hostile reply become escapes."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 from pool_core.data.identify import identify_rows
 from pool_core.engine.bases import register_bases, release_answers
 from pool_core.engine.reading import Reader
+from pool_core.engine.recording import read_usage
 from pool_core.engine.rehearsal import Found, RehearsedWork, Settled
 from pool_core.engine.run import build_backend
-from pool_core.engine.work import link_fallbacks, read_usage
+from pool_core.engine.work import link_fallbacks
 from pool_core.errors import RecipeError, TemplateError
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.encoding import decode_answer, decode_json

@@ -27,10 +27,7 @@ def store(monkeypatch):
 
 def test_a_page_is_read_once_for_all_lanes(store):
     pages = Pages(store)
-    walked = []
-    for after in (-1, 2, 5, 8, 9):
-        for _lane in "abc":
-            walked.append(pages.read(after))
+    walked = [pages.read(after) for after in (-1, 2, 5, 8, 9) for _lane in "abc"]
     assert walked == [page for page in ([0, 1, 2], [3, 4, 5], [6, 7, 8], [9], []) for _ in "abc"]
     assert store.read == [-1, 2, 5, 8, 9]
 

@@ -64,16 +64,20 @@ def test_the_bound_doubles_from_half_a_second_to_thirty():
     assert compute_backoff(5, None, Extreme(0.25)) == 2
 
 
+#: A bound that is computed in another order may be smaller in its last digit.
+ROUNDING = 1 + 1e-12
+
+
 @given(failures=st.integers(1, 10**6), seed=st.integers(), retry_after=st.none() | st.floats(0, 1e7))
 def test_waits_lie_between_what_the_server_names_and_the_bound(failures, seed, retry_after):
     seconds = compute_backoff(failures, retry_after, Random(seed))
     least = retry_after or 0.0
-    assert least <= seconds <= max(30.0, 1.1 * least + 0.05)
+    assert least <= seconds <= max(30.0, (1.1 * least + 0.05) * ROUNDING)
 
 
 @given(failures=st.integers(1, 20), seed=st.integers(), retry_after=st.floats(1, 3600))
 def test_on_top_of_a_named_wait_there_is_little_jitter(failures, seed, retry_after):
-    assert retry_after <= compute_backoff(failures, retry_after, Random(seed)) <= 1.1 * retry_after + 0.05
+    assert retry_after <= compute_backoff(failures, retry_after, Random(seed)) <= (1.1 * retry_after + 0.05) * ROUNDING
 
 
 def test_calls_that_were_told_the_same_do_not_come_back_all_at_once():

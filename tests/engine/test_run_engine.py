@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from pool_core.api import hookimpl
 from pool_core.engine import lane as lane_module
 from pool_core.engine import run as run_module
+from pool_core.engine.cell import Cell
 from pool_core.engine.pages import PAGE_ROWS
-from pool_core.engine.work import Cell
 from pool_core.errors import BackendError, StoreError
 from pool_core.interfaces.values import Answer, Cause
 from pool_core.store import writer as writer_module

@@ -336,6 +336,8 @@ class LoudOutput(EchoTask.Output):
 class Text(str):
     """Text that is written otherwise than it is."""
 
+    __slots__ = ()
+
     def __str__(self):
         return "another"
 
