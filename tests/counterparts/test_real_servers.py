@@ -190,6 +190,18 @@ def test_a_batch_of_a_server_that_is_none_of_ours(start_server, write):
     assert len(said) == 1
 
 
+@pytest.mark.plugins("anthropic")
+def test_anthropics_messages_of_a_server_that_is_none_of_ours(start_server, write):
+    """aimock speaks Anthropic's API as well."""
+    server = start_server("aimock")
+    backend = {"use": "anthropic", "model": "claude-sonnet-4", "base_url": server.url.removesuffix("/v1")}
+    member = {"name": "m", "backend": backend, "task": {"use": "text-generation"}, "sampling": {"max_tokens": 100}}
+    folder = write(member)
+    done = run_pool("run", "recipe.yaml", "--json", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len({part["generation"] for row in read_rows(folder) for part in row["generations"]}) == 1
+
+
 @pytest.mark.parametrize("name", SERVERS)
 def test_the_table_of_what_is_honoured_holds(name, start_server):
     from counterparts.probes import PROBES, probe_all
