@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from pool_core.interfaces.values import Cause, Prompt
+from pool_core.registry.discovery import discover_records
 from pool_core.testing import BackendConformance, Failure, Supports
+
+pytestmark = pytest.mark.skipif(
+    not any(record.name == "litellm" for record in discover_records()), reason="not installed: litellm"
+)
 
 STUB = Path(__file__).parent / "stub"
 
