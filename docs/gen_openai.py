@@ -7,7 +7,7 @@ import html
 from pool_openai.finish_reasons import FINISH_REASONS
 
 from pool_core.http.breakages import BREAKAGES
-from pool_core.http.causes import CODES, PHRASES, STATUSES, Verdict
+from pool_core.http.causes import CODES, FIELD_PHRASES, PHRASES, STATUSES, Verdict
 from pool_core.interfaces.values import Cause
 
 __all__ = ["make_openai_tables"]
@@ -58,6 +58,12 @@ def make_openai_tables() -> list[str]:
         "| message | said by | cause |",
         "|---|---|---|",
         *(f"| <code>{html.escape(text)}</code> | {who} | {write(row)} |" for text, (row, who) in PHRASES.items()),
+        "",
+        "And some name the field that they do not take in the message alone, llama-cpp-python with the status 500:",
+        "",
+        "| behind | said by |",
+        "|---|---|",
+        *(f"| <code>{html.escape(text)}</code> | {who} |" for text, who in FIELD_PHRASES.items()),
         "",
         "### Connections, and replies that cannot be read",
         "",

@@ -15,6 +15,7 @@ from pool_core.interfaces.values import Cause
 
 __all__ = [
     "CODES",
+    "FIELD_PHRASES",
     "PHRASES",
     "STATUSES",
     "Complaint",
@@ -105,6 +106,16 @@ PHRASES = {
     "credit balance is too low": (Verdict(Cause.QUOTA_EXHAUSTED), "Anthropic"),
     "prompt is too long": (Verdict(Cause.CONTEXT_LENGTH), "Anthropic"),
     "exceed context limit": (Verdict(Cause.CONTEXT_LENGTH), "Anthropic"),
+    "server is pinned to": (_STOPS, "transformers serve"),
+}
+
+#: llama-cpp-python answers a request that is not valid with 500, and what FastAPI says of it.
+_INVALID = "'loc': ('body', '"
+
+#: Behind what a server names the field that it does not take where it says so in the message alone; and who does.
+FIELD_PHRASES = {
+    "Unexpected fields in the request: {'": "transformers serve",
+    _INVALID: "llama-cpp-python",
 }
 
 #: Fields of a request that differ from row to row: what a server says about them is no word about the next row.
@@ -133,17 +144,18 @@ def read_complaint(reply: Any) -> Complaint | None:
         found = found[0]
     if isinstance(found, str):
         return Complaint(
-            found, _read_word(reply.get("code")), _read_word(reply.get("type")), option=_read_option(reply)
+            found, _read_word(reply.get("code")), _read_word(reply.get("type")), option=_read_option(reply, found)
         )
     if not isinstance(found, dict):
         return None
     status = found.get("code")
+    message = _read_word(found.get("message") or found.get("msg"))
     return Complaint(
-        _read_word(found.get("message") or found.get("msg")),
+        message,
         _read_word(found.get("code")),
         _read_word(found.get("type")),
         status if isinstance(status, int) and 400 <= status < 600 else None,  # noqa: PLR2004
-        _read_option(found),
+        _read_option(found, message),
     )
 
 
@@ -151,12 +163,15 @@ def _read_word(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _read_option(error: dict[str, Any]) -> str:
-    """The top-level field that an error is about: OpenAI names it in ``param``, FastAPI in ``loc``."""
+def _read_option(error: dict[str, Any], message: str) -> str:
+    """The top-level field that an error is about: OpenAI names it in ``param``, FastAPI in ``loc``, others in words."""
     place = error.get("loc")
     if isinstance(place, list) and place[:1] == ["body"] and len(place) > 1:
         return _read_word(place[1])
-    return _read_word(error.get("param")).partition(".")[0].partition("[")[0]
+    if named := _read_word(error.get("param")).partition(".")[0].partition("[")[0]:
+        return named
+    behind = next((message.partition(phrase)[2] for phrase in FIELD_PHRASES if phrase in message), "")
+    return behind.partition("'")[0]
 
 
 def classify(status: int, complaint: Complaint | None = None, sent: Sequence[str] = ()) -> Verdict:
@@ -183,6 +198,8 @@ def classify(status: int, complaint: Complaint | None = None, sent: Sequence[str
 
 
 def _classify_status(status: int, complaint: Complaint, sent: Sequence[str]) -> Verdict:
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR and _INVALID in complaint.message:
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
     if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY):
         for phrase, (verdict, _) in PHRASES.items():
             if phrase in complaint.message.lower():

@@ -100,13 +100,14 @@ def make_text_body(text: str, *, finish_reason: str = "stop") -> dict[str, Any]:
 
 
 def _make_body(kind: str, text: str | None, finish_reason: str, content: dict[str, Any]) -> dict[str, Any]:
+    tokens = len((text or "").split())
     return {
         "id": f"reply-{zlib.crc32((text or '').encode('utf-8', 'surrogatepass')):08x}",
         "object": kind,
         "created": 0,
         "model": "scripted-model",
         "choices": [{"index": 0, **content, "finish_reason": finish_reason, "logprobs": None}],
-        "usage": {"prompt_tokens": 7, "completion_tokens": len((text or "").split()), "total_tokens": 7},
+        "usage": {"prompt_tokens": 7, "completion_tokens": tokens, "total_tokens": 7 + tokens},
     }
 
 
@@ -130,8 +131,19 @@ def make_echo(request: ReceivedRequest) -> Reply:
             return Reply(404, make_error_body(f"no such route: {method} {path}", "invalid_request_error"))
     if not isinstance(request.body, dict) or not request.body.get(name):
         return Reply(400, make_error_body(f"the body needs {name!r}", "invalid_request_error"))
+    count = 1 if request.body.get("n") is None else request.body["n"]
+    if type(count) is not int or count < 1:
+        return Reply(400, make_error_body("'n' is a whole number from 1 on", "invalid_request_error", param="n"))
     text = f"echo: {_read_prompt(request.body[name])}"
-    return Reply(body=make_chat_body(text) if name == "messages" else make_text_body(text))
+    return Reply(body=_repeat(make_chat_body(text) if name == "messages" else make_text_body(text), count))
+
+
+def _repeat(body: dict[str, Any], count: int) -> dict[str, Any]:
+    """``body`` with ``count`` choices; the prompt counts once."""
+    (choice,), usage = body["choices"], body["usage"]
+    tokens = count * usage["completion_tokens"]
+    usage |= {"completion_tokens": tokens, "total_tokens": usage["prompt_tokens"] + tokens}
+    return body | {"choices": [choice | {"index": index} for index in range(count)]}
 
 
 def _echo_message(request: ReceivedRequest) -> Reply:

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool_core.http.causes import CODES, PHRASES, STATUSES, Complaint, Verdict, classify, read_complaint
+from pool_core.http.causes import (
+    CODES,
+    FIELD_PHRASES,
+    PHRASES,
+    STATUSES,
+    Complaint,
+    Verdict,
+    classify,
+    read_complaint,
+)
 from pool_core.http.config import HttpConfig
 from pool_core.http.failures import Failures
 from pool_core.http.keys import Key
@@ -96,7 +105,8 @@ def test_a_code_or_type_knows_better_than_the_status(status, code, cause):
 def test_every_row_of_the_tables_is_tested():
     assert STATUSES.keys() <= STATUS_CAUSES.keys()
     assert CODES.keys() == {code for code, _ in EACH_CODE}
-    assert len(PHRASES) == 6
+    assert len(PHRASES) == 7
+    assert len(FIELD_PHRASES) == 2
 
 
 @pytest.mark.parametrize(
@@ -120,6 +130,7 @@ def test_every_row_of_the_tables_is_tested():
         (400, Complaint("prompt is too long: 9 tokens > 8 maximum"), Cause.CONTEXT_LENGTH),
         (400, Complaint("input length and `max_tokens` exceed context limit: 9 + 1 > 8"), Cause.CONTEXT_LENGTH),
         (500, Complaint("maximum context length"), Cause.SERVER),
+        (400, Complaint("Server is pinned to 'a'; requested 'b'."), Cause.BAD_REQUEST),
         (400, Complaint(code="content_filter", type="invalid_request_error"), Cause.CONTENT_FILTER),
         (404, Complaint(code="model_not_found"), Cause.BAD_REQUEST),
     ],
@@ -148,6 +159,33 @@ SENT = ("model", "messages", "response_format", "seed", "temperature")
 def test_an_option_that_every_row_sends_stops_the_member(status, option, stops):
     verdict = classify(status, Complaint("no", option=option), SENT)
     assert (verdict.stops_member, verdict.option) == (stops, option if stops else "")
+
+
+def invalid(field):
+    """What llama-cpp-python says of a field, with the status 500."""
+    told = f"{{'type': 'literal_error', 'loc': ('body', '{field}', 'type'), 'msg': \"Input should be 'text'\"}}"
+    return {"error": {"message": f"1 validation error:\n  {told}", "type": "internal_server_error", "param": None}}
+
+
+def unexpected(*fields):
+    """What `transformers serve` says of fields, with the status 422."""
+    return {"detail": f"Unexpected fields in the request: {{{', '.join(map(repr, fields))}}}"}
+
+
+@pytest.mark.parametrize(
+    ("status", "reply", "verdict"),
+    [
+        (500, invalid("response_format"), Verdict(Cause.BAD_REQUEST, stops_member=True, option="response_format")),
+        (500, invalid("messages"), Verdict(Cause.BAD_REQUEST)),
+        (500, {"error": {"message": "It failed.", "param": "temperature"}}, Verdict(Cause.SERVER)),
+        (422, unexpected("temperature"), Verdict(Cause.BAD_REQUEST, stops_member=True, option="temperature")),
+        (422, unexpected("temperature", "top_k"), Verdict(Cause.BAD_REQUEST, stops_member=True, option="temperature")),
+        (422, unexpected("not_sent"), Verdict(Cause.BAD_REQUEST)),
+        (400, {"detail": "Server is pinned to 'a'; requested 'b'."}, Verdict(Cause.BAD_REQUEST, stops_member=True)),
+    ],
+)
+def test_a_request_that_no_row_could_mend_stops_the_member_however_it_is_said(status, reply, verdict):
+    assert classify(status, read_complaint(reply), SENT) == verdict
 
 
 def test_a_long_row_does_not_stop_the_member_whatever_option_is_named():

@@ -178,7 +178,8 @@ def test_a_world_that_is_not_traced_keeps_nothing():
 
 def run_engine(folder, seed):
     world = World(seed)
-    outage = Outage(2, 5, "failing")
+    # longer than the engine waits after refusals: when they come depends on the store's thread as well
+    outage = Outage(2, 30, "failing")
     servers = [world.add_server("a", capacity=3, outages=[outage]), world.add_server("b", capacity=2, queue=50)]
     members = [
         Member(name=f"m{number}", backend=WorldBackend(server), task=EchoTask(), limits=Limits(concurrency=5))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
@@ -11,16 +11,19 @@ from typing import Any
 from pool_core.errors import BackendError
 from pool_core.http.body import add_parameters, refuse
 from pool_core.http.keys import Key, read_key
+from pool_core.http.waits import read_exhaustion
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.encoding import decode_json, encode_json
 from pool_core.interfaces.structured import honours_schema
 from pool_core.interfaces.values import Answer, Capabilities, Cause, Prompt, Request, Usage
-from pool_litellm.causes import translate_error
+from pool_litellm.causes import read_headers, translate_error
 from pool_litellm.config import LiteLLMConfig
 
 __all__ = ["LiteLLM"]
 
 _HINT = "pip install pool-litellm"
+
+_log = logging.getLogger(__name__)
 
 
 class LiteLLM(Backend[LiteLLMConfig]):
@@ -32,6 +35,8 @@ class LiteLLM(Backend[LiteLLMConfig]):
         super().__init__(config)
         self._key: Key | None = None
         self._litellm: Any = None
+        #: Whether it was logged that a schema was ignored.
+        self._told = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickle has the configuration alone: no key."""
@@ -96,11 +101,19 @@ class LiteLLM(Backend[LiteLLMConfig]):
                 **decode_json(request.body), **given, timeout=request.timeout, num_retries=0, max_retries=0
             )
         except Exception as error:  # noqa: BLE001 - whatever it raises is one of the table's rows, or none
-            raise translate_error(error, self.endpoint, key) from None
+            raise translate_error(error, self.endpoint, key, sent=list(decode_json(request.body))) from None
         answer = _read_reply(reply, self.endpoint)
+        seconds = read_exhaustion(read_headers(getattr(reply, "_response_headers", None)))
+        if seconds is not None and self.pause is not None:
+            self.pause(seconds)  # nothing is left of the limit: the next request would only be refused
         schema = request.prompt.schema if config.json_schema else None
         if schema is None or not answer.text or answer.finish_reason != "stop" or honours_schema(answer.text, schema):
             return answer
+        if not self._told:
+            self._told = True
+            _log.warning(
+                "%s: a JSON Schema was sent, and the answer does not look as if it had been heeded", self.endpoint
+            )
         return replace(answer, extra={**(answer.extra or {}), "schema": "ignored"})
 
     async def aclose(self) -> None:
@@ -129,7 +142,7 @@ def _read_reply(reply: Any, endpoint: str) -> Answer:
         BackendError: there is none in it.
     """
     try:
-        values = json.loads(reply.model_dump_json())
+        values = reply.model_dump(mode="json")  # not as JSON, which would lose half a surrogate pair with its answer
         choice = values["choices"][0]
         message = choice["message"]
         text, reason = message.get("content"), choice.get("finish_reason")

@@ -5,7 +5,7 @@ Classes are known by their names, so that nothing of LiteLLM is imported to read
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pool_core.errors import BackendError
@@ -14,7 +14,7 @@ from pool_core.http.keys import Key
 from pool_core.http.waits import WAIT_HEADERS, read_retry_after
 from pool_core.interfaces.values import Cause
 
-__all__ = ["CLASSES", "translate_error"]
+__all__ = ["CLASSES", "read_headers", "translate_error"]
 
 _STOPS = Verdict(Cause.BAD_REQUEST, stops_member=True)
 _LONGEST = 300
@@ -48,16 +48,16 @@ CLASSES = {
 _MAYBE_BILLED = frozenset({Cause.TIMEOUT, Cause.TRANSPORT, Cause.BAD_REPLY})
 
 
-def translate_error(error: Exception, endpoint: str, key: Key | None) -> BackendError:
-    """What an exception of LiteLLM's means, in words without the key."""
-    verdict = _find_verdict(error)
+def translate_error(error: Exception, endpoint: str, key: Key | None, sent: Sequence[str] = ()) -> BackendError:
+    """What an exception of LiteLLM's means, in words without the key. ``sent`` are the fields of the request."""
+    verdict = _find_verdict(error, sent)
     message = str(getattr(error, "message", None) or error)
     text = message if key is None else key.mask(message)
     shown = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text.strip()[:_LONGEST])
     return BackendError(
         verdict.cause,
         f"{type(error).__name__}: {shown}",
-        retry_after=read_retry_after(_read_headers(error)),
+        retry_after=read_retry_after(read_headers(getattr(getattr(error, "response", None), "headers", None))),
         stops_member=verdict.stops_member,
         maybe_billed=verdict.cause in _MAYBE_BILLED,
         where=endpoint,
@@ -65,7 +65,7 @@ def translate_error(error: Exception, endpoint: str, key: Key | None) -> Backend
     )
 
 
-def _find_verdict(error: Exception) -> Verdict:
+def _find_verdict(error: Exception, sent: Sequence[str]) -> Verdict:
     complaint = _read_complaint(error)
     for word in (complaint.code.lower(), complaint.type.lower()):
         if word in CODES:
@@ -80,7 +80,7 @@ def _find_verdict(error: Exception) -> Verdict:
     if found is None or found.cause is Cause.BAD_REQUEST:
         if not isinstance(status, int) or not 300 <= status < 600:  # noqa: PLR2004
             return found or Verdict(Cause.SERVER if "APIError" in names else Cause.PLUGIN)
-        return found if found is not None and found.stops_member else classify(status, complaint)
+        return found if found is not None and found.stops_member else classify(status, complaint, sent)
     return found
 
 
@@ -111,8 +111,8 @@ def _is_unreadable(error: Exception) -> bool:
     return bool({"JSONDecodeError", "UnicodeDecodeError"}.intersection(_list_reasons(error)))
 
 
-def _read_headers(error: Exception) -> dict[str, str]:
-    headers: Any = getattr(getattr(error, "response", None), "headers", None)
+def read_headers(headers: Any) -> dict[str, str]:
+    """What the provider's headers say of waits, as far as LiteLLM passes them on."""
     if headers is None:
         return {}
     try:

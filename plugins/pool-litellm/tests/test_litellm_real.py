@@ -1,82 +1,72 @@
-"""LiteLLM itself against the scripted server: what its exceptions really are. Runs where LiteLLM is installed."""
+"""LiteLLM itself passes the kit, against the scripted server. Runs where LiteLLM is installed.
+
+What it does in another way than the kit asks for stands here, each with the reason: it is LiteLLM's own doing, and the
+README says so. An expected failure that no longer fails is an error: then LiteLLM has changed.
+"""
 
 from __future__ import annotations
 
-import asyncio
+from dataclasses import replace
+from importlib.util import find_spec
 
 import pytest
-from pool_litellm.backend import LiteLLM
-from pool_litellm.config import LiteLLMConfig
 
-from pool_core.errors import BackendError
-from pool_core.interfaces.values import Answer, Cause, Prompt, Request, Usage
+from pool_core.interfaces.values import Cause
+from pool_core.testing import BackendConformance, Supports
 from pool_core.testing.faults import FAULTS
-from pool_core.testing.server import ScriptedServer
 
-pytest.importorskip("litellm", reason="it is in no environment but its own: `tox run -e litellm`")
-
-#: LiteLLM warns of its own doings.
-pytestmark = pytest.mark.filterwarnings("default")
-
-#: What LiteLLM makes of a fault in another way than the table of faults, since its exceptions tell less.
-OTHERWISE = {
-    "html": Cause.SERVER,
-    "no-choices": Cause.SERVER,
-    "status-504": Cause.TIMEOUT,
-}
-NAMES = [
-    *("status-400", "status-401", "status-402", "status-403", "status-404", "status-413", "status-422"),
-    *("status-429", "status-500", "status-502", "status-503", "status-504", "status-529"),
-    *("too-long", "filtered-prompt", "no-quota", "wait-seconds", "wait-day", "wait-text"),
-    *("reset-first", "reset-body", "slow-first", "cut-json", "html", "empty-choices", "no-choices"),
-    *("refusal", "length", "tool-call", "no-usage", "content-filter"),
+#: LiteLLM is imported by the backend alone: it fetches a list when others import it. It warns of its own doings.
+pytestmark = [
+    pytest.mark.skipif(
+        find_spec("litellm") is None, reason="it is in no environment but its own: `tox run -e litellm`"
+    ),
+    pytest.mark.filterwarnings("default"),
 ]
 
-
-@pytest.fixture(scope="module")
-def ask():
-    """Ask a server once, all in one event loop: LiteLLM keeps things of the loop that it was first used in."""
-    with asyncio.Runner() as runner:
-
-        async def run(server, seconds):
-            backend = LiteLLM(LiteLLMConfig(model="openai/m", api_base=server.url, api_key="env:LITELLM_TEST_KEY"))
-            try:
-                await backend.open()
-                prompt = Prompt.chat("Hi")
-                return await backend.generate(Request(0, prompt, {}, 0, backend.encode(prompt, {"seed": 7}), seconds))
-            except BackendError as error:
-                return error
-            finally:
-                await backend.aclose()
-
-        yield lambda server, seconds=60.0: runner.run(run(server, seconds))
-
-
-@pytest.fixture(autouse=True)
-def key(monkeypatch):
-    monkeypatch.setenv("LITELLM_TEST_KEY", "sk-CANARY-0123456789")
+#: What LiteLLM makes of faults in another way than the table of faults, since its exceptions tell less.
+DIFFERENCES = (
+    # a broken connection and an unreadable body are one exception, and it does not say what came before
+    (("reset-first", "reset-headers"), {"maybe_billed": True}),
+    (("no-http", "long-body", "bad-gzip"), {"cause": Cause.TRANSPORT}),
+    # it wraps what its own reading raises
+    (("html", "deep-json", "no-choices", "null-choices"), {"cause": Cause.SERVER, "maybe_billed": False}),
+    (("huge-integer", "nan-usage"), {"cause": Cause.SERVER}),
+    # it reads replies of any size
+    (("huge-body", "gzip-bomb"), {"cause": None, "maybe_billed": False}),
+    # a status of 408 or 504 is the exception of a call that took too long
+    (("status-408",), {"maybe_billed": True}),
+    (("status-504",), {"cause": Cause.TIMEOUT, "maybe_billed": True}),
+    # it follows it, and nobody is there
+    (("redirect",), {"cause": Cause.TRANSPORT, "stops_member": False, "maybe_billed": True}),
+)
+OTHERWISE = {name: changes for names, changes in DIFFERENCES for name in names}
 
 
-def test_an_answer(ask):
-    with ScriptedServer() as server:
-        answer = ask(server)
-    assert (answer.text, answer.finish_reason, answer.usage) == ("echo: Hi", "stop", Usage(7, 2))
-    (request,) = server.requests
-    assert request.body["seed"] == 7
-    assert request.headers["authorization"] == "Bearer sk-CANARY-0123456789"
+class TestLiteLLMItself(BackendConformance):
+    use = "litellm/litellm"
+    supports = Supports(http=True, key=True, seed=True, stop=True, schema=True, usage=True, batches=False)
+    faults = {name: replace(fault, **OTHERWISE.get(name, {})) for name, fault in FAULTS.items()}  # noqa: RUF012
+
+    def make_address(self, base_url):
+        key = f"env:{self.key_variable}"
+        return {"model": "openai/m", "api_base": base_url, "api_key": key, "json_schema": True}
+
+    @pytest.mark.xfail(reason="LiteLLM's client follows redirects, with the key")
+    def test_redirects_are_not_followed(self):
+        super().test_redirects_are_not_followed()
+
+    @pytest.mark.xfail(reason="at level DEBUG, LiteLLM logs replies as they came")
+    def test_no_error_or_log_has_the_key(self):
+        super().test_no_error_or_log_has_the_key()
+
+    @pytest.mark.xfail(reason="LiteLLM takes the provider's name out of the model's")
+    def test_what_is_sent_is_what_was_encoded(self):
+        super().test_what_is_sent_is_what_was_encoded()
+
+    @pytest.mark.xfail(reason="LiteLLM's worker for its own logs stays in the event loop")
+    def test_closing_leaves_nothing_behind(self):
+        super().test_closing_leaves_nothing_behind()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_fault_is_what_it_says_and_is_asked_once(name, ask):
-    fault = FAULTS[name]
-    with ScriptedServer([fault]) as server:
-        result = ask(server, 0.5 if fault.slow else 60.0)
-    assert len(server.requests) == 1
-    cause = OTHERWISE.get(name, fault.cause)
-    if cause is None:
-        assert isinstance(result, Answer), result
-    else:
-        assert isinstance(result, BackendError), result
-        assert result.cause is cause
-        assert result.retry_after == fault.retry_after
-        assert "CANARY" not in str(result)
+def test_each_difference_is_about_a_fault():
+    assert OTHERWISE.keys() <= FAULTS.keys()

@@ -39,8 +39,9 @@ class Reply:
     def __init__(self, **values):
         self.values = values
 
-    def model_dump_json(self):
-        return json.dumps(self.values)
+    def model_dump(self, mode):
+        assert mode == "json"
+        return self.values
 
 
 def make_reply(content="yes", *, finish_reason="stop", **message):
@@ -71,9 +72,10 @@ def litellm(monkeypatch):
     return stub
 
 
-def ask(prompt=None, sampling=None, **config):
+def ask(prompt=None, sampling=None, pause=None, **config):
     async def run():
         backend = LiteLLM(LiteLLMConfig(**{"model": "mistral/small", **config}))
+        backend.pause = pause
         asked = prompt or Prompt.chat("Hi", system="S")
         try:
             await backend.open()
@@ -130,6 +132,35 @@ def test_calls_once_with_retries_off(litellm, monkeypatch):
 def test_without_a_key_none_is_given(litellm):
     ask()
     assert not {"api_key", "api_base", "api_version"} & litellm.asked[0].keys()
+
+
+def test_half_a_surrogate_pair_costs_no_answer(litellm):
+    litellm.says = make_reply("a\ud800b\0c")
+    assert ask().text == "a\ud800b\0c"
+
+
+@pytest.mark.parametrize(
+    ("headers", "pauses"),
+    [
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, [360.0]),
+        ({"x-ratelimit-remaining-requests": "1", "x-ratelimit-reset-requests": "6m0s"}, []),
+        (None, []),
+        (7, []),
+    ],
+)
+def test_a_limit_that_is_used_up_is_waited_for(headers, pauses, litellm):
+    litellm.says = make_reply()
+    litellm.says._response_headers = headers
+    seen = []
+    ask(pause=seen.append)
+    assert seen == pauses
+
+
+def test_a_field_that_is_not_taken_stops_the_member(litellm):
+    body = {"message": "no such effort", "param": "reasoning_effort"}
+    litellm.says = make_class("BadRequestError")(status_code=400, body=body)
+    assert fail(extra={"reasoning_effort": "most"}).stops_member
+    assert not fail().stops_member  # it was not sent: the provider may mean another thing
 
 
 def test_what_comes_beside_the_text_is_kept(litellm):
@@ -238,7 +269,7 @@ def test_no_error_shows_the_key_or_fools_a_terminal(litellm, monkeypatch):
     assert error.hint == "check the key, and that api_key points to it"
 
 
-def test_a_schema_is_sent_where_the_recipe_says_so_and_looked_for_in_the_answer(litellm):
+def test_a_schema_is_sent_where_the_recipe_says_so_and_looked_for_in_the_answer(litellm, caplog):
     schema = {"type": "object", "required": ["a"]}
     prompt = Prompt(Prompt.chat("Hi").messages, schema=schema)
     litellm.says = make_reply("No.")
@@ -246,6 +277,8 @@ def test_a_schema_is_sent_where_the_recipe_says_so_and_looked_for_in_the_answer(
     form = {"type": "json_schema", "json_schema": {"name": "output", "schema": schema, "strict": False}}
     assert litellm.asked[0]["response_format"] == form
     assert answer.extra["schema"] == "ignored"
+    told = "litellm mistral/small: a JSON Schema was sent, and the answer does not look as if it had been heeded"
+    assert caplog.messages == [told]
     litellm.says = make_reply('{"a": 1}')
     assert "schema" not in ask(prompt, json_schema=True).extra
     ask(prompt)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pool_core.http.backend import HttpCallBackend, note_schema
+from pool_core.http.backend import HttpCallBackend
 from pool_core.http.failures import Failures
 from pool_core.http.reply import HttpReply
 from pool_core.interfaces.values import Answer, Capabilities, Offer, Prompt, Request
 from pool_openai.config import OpenAIConfig
 from pool_openai.finish_reasons import FINISH_REASONS
+from pool_openai.heeding import note_ignored
 from pool_openai.wire import decode_reply, encode_request
 
 __all__ = ["OpenAI"]
@@ -34,8 +35,7 @@ class OpenAI(HttpCallBackend[OpenAIConfig]):
         return encode_request(self.config, prompt, sampling)
 
     def decode(self, reply: HttpReply, request: Request, failures: Failures) -> Answer:
-        answer = decode_reply(reply.body, self.config.api, failures)
-        return note_schema(self, answer, request.prompt.schema) if self.config.constrains else answer
+        return note_ignored(self, decode_reply(reply.body, self.config.api, failures), request)
 
     def note_oddities(self, answer: Answer) -> None:
         reason, several = answer.finish_reason, (answer.extra or {}).get("choices")

@@ -11,12 +11,13 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from pool_core.errors import BackendError
-from pool_core.http.backend import HttpBackend, note_schema
+from pool_core.http.backend import HttpBackend
 from pool_core.interfaces.values import Answer, Capabilities, Cause, Offer, Prompt, Request
 from pool_openai.batch_api import TRANSIENT, BatchApi
 from pool_openai.batch_config import OpenAIBatchConfig
 from pool_openai.batch_files import MOST_BYTES, measure_line, read_results, write_lines
 from pool_openai.batch_ledger import Ledger, Submission
+from pool_openai.heeding import note_ignored
 from pool_openai.wire import encode_request
 
 __all__ = ["OpenAIBatch"]
@@ -148,7 +149,7 @@ class OpenAIBatch(HttpBackend[OpenAIBatchConfig]):
         result = results.pop(custom_id)
         if isinstance(result, BackendError):
             raise result
-        return note_schema(self, result, request.prompt.schema) if self.config.constrains else result
+        return note_ignored(self, result, request)
 
     def note_durable(self) -> None:
         if self._ledger is not None:
