@@ -29,6 +29,8 @@ class OwnedProcess:
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
+        #: The system's number of it, and of its group.
+        self.pid = process.pid
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
 
     @classmethod
@@ -41,20 +43,20 @@ class OwnedProcess:
         """End the process and what it has started."""
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+                os.killpg(self.pid, signal.SIGKILL)
 
     async def terminate(self) -> None:
         """Ask the process to end, and give it a moment."""
         if not self.has_exited():
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGTERM)
+                os.killpg(self.pid, signal.SIGTERM)
             await self.await_exit(TERM_SECONDS)
 
     def has_exited(self) -> bool:
         """Whether the process has ended. What it has started is killed before its number can be another's."""
         if self._process.returncode is None and hasattr(os, "waitid"):
             with suppress(ChildProcessError):
-                if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                     self.kill()
         return self._process.poll() is not None
 

@@ -45,7 +45,8 @@ def _is_listed(schema: Any) -> bool:
         return True
     if not _OPENING.isdisjoint(schema) or isinstance(schema.get("additionalProperties"), Mapping):
         return False
-    if schema.get("type") == "object" and "properties" not in schema:
+    kinds = schema.get("type")
+    if "object" in (kinds if isinstance(kinds, list) else [kinds]) and "properties" not in schema:
         return False
     maps = [one for name in _MAPS for one in (schema.get(name) or {}).values()]
     return all(map(_is_listed, (*maps, *(value for name, value in schema.items() if name not in (*_MAPS, *_DATA)))))
@@ -54,9 +55,16 @@ def _is_listed(schema: Any) -> bool:
 def _is_recursive(root: Mapping[str, Any]) -> bool:
     """Whether a definition holds itself, or stands somewhere else than in the schema."""
 
+    known: dict[str, bool] = {}
+
     def visit(reference: str, path: tuple[str, ...]) -> bool:
         if reference in path or not reference.startswith("#/"):
             return True
+        if reference not in known:  # many may lead to one definition
+            known[reference] = look(reference, path)
+        return known[reference]
+
+    def look(reference: str, path: tuple[str, ...]) -> bool:
         target: Any = root
         for part in reference[2:].split("/"):
             target = target.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(target, Mapping) else None

@@ -58,6 +58,18 @@ def test_the_given_schema_stays_as_it_is():
 A = {"type": "object", "properties": {"a": {"type": "string"}}}
 
 
+def test_definitions_are_looked_at_once_however_many_lead_to_them():
+    """Each of 60 definitions holds the next one twice: two to the power of 60 ways."""
+    chain = {
+        f"D{n}": {"type": "object", "properties": {side: {"$ref": f"#/$defs/D{n + 1}"} for side in ("left", "right")}}
+        for n in range(60)
+    }
+    schema = {"$defs": {**chain, "D60": A}, "type": "object", "properties": {"a": {"$ref": "#/$defs/D0"}}}
+    assert can_constrain(schema)
+    schema["$defs"]["D60"] = chain["D0"]
+    assert not can_constrain(schema)
+
+
 @pytest.mark.parametrize(
     ("schema", "able"),
     [
@@ -69,6 +81,7 @@ A = {"type": "object", "properties": {"a": {"type": "string"}}}
         ({"type": "object"}, False),
         ({"type": "object", "additionalProperties": {"type": "string"}}, False),
         ({"type": "object", "properties": {"a": {"type": "object"}}}, False),
+        ({"type": "object", "properties": {"a": {"type": ["object", "null"]}}}, False),
         ({"allOf": [A, A]}, False),
         ({"anyOf": [A, {"type": "object", "patternProperties": {"^x": {}}}]}, False),
         ({"type": "object", "properties": {"a": {"$ref": "other.json"}}}, False),

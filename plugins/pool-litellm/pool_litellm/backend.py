@@ -17,7 +17,7 @@ from pool_core.interfaces.encoding import decode_json, encode_json
 from pool_core.interfaces.structured import honours_schema
 from pool_core.interfaces.values import Answer, Capabilities, Cause, Prompt, Request, Usage
 from pool_litellm.causes import read_headers, translate_error
-from pool_litellm.config import LiteLLMConfig
+from pool_litellm.config import RESERVED, LiteLLMConfig
 
 __all__ = ["LiteLLM"]
 
@@ -71,6 +71,8 @@ class LiteLLM(Backend[LiteLLMConfig]):
         body["messages"] = [{"role": one.role, "content": one.content} for one in prompt.messages]
         add_parameters(body, {name: value for name, value in sampling.items() if name != "extra"}, "sampling")
         add_parameters(body, sampling.get("extra") or {}, "extra of sampling")
+        for name in sorted(RESERVED.intersection(body) - {"model", "messages", "response_format"}):
+            refuse(f"sampling cannot set {name}: the backend does, or the pool", f"remove {name}")
         if prompt.schema is not None and self.config.json_schema:
             form = {"type": "json_schema", "json_schema": {"name": "output", "schema": prompt.schema, "strict": False}}
             add_parameters(body, {"response_format": form}, "the task's schema")

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationInfo, field_valid
 from pool_core.http.keys import KeyReference
 from pool_core.interfaces.config import PluginConfig, RecipePath
 
-__all__ = ["LiteLLMConfig"]
+__all__ = ["RESERVED", "LiteLLMConfig"]
 
 #: Arguments of LiteLLM's that the backend sets, or that would make it call, retry or ask elsewhere by itself.
 RESERVED = frozenset(

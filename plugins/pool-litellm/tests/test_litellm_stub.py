@@ -297,6 +297,13 @@ def test_a_schema_is_sent_where_the_recipe_says_so_and_looked_for_in_the_answer(
             {},
             "top_k is set twice, the second time by extra of sampling",
         ),
+        (Prompt.chat("Hi"), {"num_retries": 3}, {}, "sampling cannot set num_retries: the backend does, or the pool"),
+        (
+            Prompt.chat("Hi"),
+            {"extra": {"api_key": "sk-CANARY"}},
+            {},
+            "sampling cannot set api_key: the backend does, or the pool",
+        ),
         (Prompt.chat("Hi"), {"temperature": float("nan")}, {}, "temperature is nan, which JSON has no word for"),
     ],
 )

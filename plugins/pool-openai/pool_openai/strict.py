@@ -23,6 +23,7 @@ _KNOWN = frozenset(
 _SILENT = frozenset({"$comment", "$id", "$schema", "default", "deprecated", "examples", "readOnly", "writeOnly"})
 _FORMATS = frozenset({"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uuid"})
 _MAPS = ("$defs", "definitions", "properties")
+_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
 def make_strict(schema: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -42,22 +43,33 @@ class _UnknownError(Exception):
 def _convert(schema: Any) -> dict[str, Any]:
     if not isinstance(schema, Mapping):
         raise _UnknownError
-    found: dict[str, Any] = {}
-    for name, value in schema.items():
-        if name in _SILENT:
-            continue
-        if name not in _KNOWN or (name == "format" and value not in _FORMATS):
-            raise _UnknownError
-        if name in _MAPS:
-            found[name] = {key: _convert(one) for key, one in value.items()}
-        elif name == "anyOf":
-            found[name] = [_convert(one) for one in value]
-        elif name == "items":
-            found[name] = _convert(value)
-        else:
-            found[name] = value
+    found = {name: _convert_word(name, value) for name, value in schema.items() if name not in _SILENT}
+    if found.keys().isdisjoint(("type", "$ref", "anyOf")):
+        found["type"] = _infer_type(schema)
+    if found.get("type") == "array" and "items" not in found:
+        raise _UnknownError
     if schema.get("type") == "object" or "properties" in schema:
         required = schema.get("required") or ()
         if schema.get("additionalProperties") is not False or set(schema.get("properties") or ()) != set(required):
             raise _UnknownError
     return found
+
+
+def _convert_word(name: str, value: Any) -> Any:
+    if name not in _KNOWN or (name == "format" and value not in _FORMATS):
+        raise _UnknownError
+    if name in _MAPS:
+        return {key: _convert(one) for key, one in value.items()}
+    if name == "anyOf":
+        return [_convert(one) for one in value]
+    return _convert(value) if name == "items" else value
+
+
+def _infer_type(schema: Mapping[str, Any]) -> str:
+    """The one type of the values that ``schema`` lists: strict mode wants it said, also where they say it."""
+    values = [schema["const"]] if "const" in schema else schema.get("enum") or [None]
+    found = {_TYPES.get(type(value)) for value in values}
+    kind = found.pop()
+    if found or kind is None:
+        raise _UnknownError
+    return kind

@@ -643,7 +643,7 @@ def test_a_process_of_its_own_that_is_killed_costs_no_answer_and_pays_none_twice
         backend = Isolated(local, sent, Isolation(silence=LONG), None, bills=True)
         backend.folder = tmp_path
         await backend.open()
-        pids.append(backend._child._process._process.pid)
+        pids.append(backend._child._process.pid)
         failed = await ask(backend, ["one", "two"])
         found = await ask(backend, ["one", "two"])
         backend.note_durable()

@@ -111,11 +111,31 @@ def test_a_schema_becomes_a_response_format_in_its_own_order():
         CLOSED | {"$defs": {"A": {"type": "string", "format": "slug"}}},
         CLOSED | {"$defs": {"A": {"allOf": [{"type": "string"}]}}},
         CLOSED | {"$defs": {"A": True}},
+        CLOSED | {"$defs": {"A": {"title": "A"}}},
+        CLOSED | {"$defs": {"A": {"type": "array"}}},
+        CLOSED | {"$defs": {"A": {"enum": ["x", 1]}}},
+        CLOSED | {"$defs": {"A": {"enum": ["x", None]}}},
     ],
 )
 def test_a_schema_that_strict_mode_has_no_form_for_is_sent_as_it_is(schema):
     sent = encode(Prompt((Message("user", "Hi"),), schema=schema))["response_format"]["json_schema"]
     assert sent == {"name": "output", "schema": schema, "strict": False}
+
+
+@pytest.mark.parametrize(
+    ("listed", "kind"),
+    [
+        ({"enum": ["x", "y"]}, "string"),
+        ({"const": 3}, "integer"),
+        ({"enum": [True]}, "boolean"),
+        ({"const": 0.5}, "number"),
+    ],
+)
+def test_strict_mode_is_told_the_type_of_values_that_are_listed(listed, kind):
+    """Else it refuses: "schema must have a 'type' key"."""
+    schema = CLOSED | {"$defs": {"A": listed}}
+    sent = encode(Prompt((Message("user", "Hi"),), schema=schema))["response_format"]["json_schema"]
+    assert sent == {"name": "output", "schema": CLOSED | {"$defs": {"A": listed | {"type": kind}}}, "strict": True}
 
 
 def test_strict_mode_gets_no_words_that_it_does_not_know_and_that_say_nothing():

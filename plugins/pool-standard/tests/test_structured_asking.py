@@ -77,6 +77,32 @@ def test_objects_inside_are_closed_too():
     assert drop_nulls(answer, schema, schema) == {"list": [{}, {"x": "a"}], "one": {}, "either": {}}
 
 
+def test_an_object_that_requires_what_it_does_not_list_stays_open():
+    schema = {"type": "object", "properties": {"a": TEXT}, "required": ["a", "x"]}
+    assert make_asked(schema) == schema
+
+
+def test_choices_within_choices_are_looked_at_once_a_level():
+    """A recursive union has as many ways down as its choices to the power of the depth."""
+
+    class Counted(dict):
+        looks = 0
+
+        def get(self, *key):
+            Counted.looks += 1
+            if Counted.looks > 10_000:
+                pytest.fail("the looks grow with more than the depth")
+            return super().get(*key)
+
+    either = {"anyOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}]}
+    made = {"type": "object", "properties": {"child": either, "note": TEXT}}
+    root = {"$defs": {"A": Counted(made), "B": Counted(made)}, **either}
+    value = expected = {}
+    for _ in range(40):
+        value, expected = {"child": value, "note": None}, {"child": expected}
+    assert drop_nulls(value, root, root) == expected
+
+
 @pytest.mark.parametrize(
     "schema",
     [

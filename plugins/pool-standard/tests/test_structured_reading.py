@@ -33,6 +33,11 @@ def test_finds_the_object(text):
     assert read_object(text, repair=False) == VALUE
 
 
+@pytest.mark.parametrize("said", ["</think>", "a </think> b", "```json\n{}\n```", "{}"])
+def test_what_stands_in_a_string_of_the_object_is_no_part_of_the_form(said):
+    assert read_object(json.dumps({"a": said}), repair=False) == {"a": said}
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [

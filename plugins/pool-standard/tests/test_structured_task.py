@@ -94,6 +94,20 @@ def test_a_message_is_short():
     assert len(message) < 400
 
 
+def test_what_is_wrong_is_not_looked_for_without_end():
+    """In an answer to a recursive union, each choice is wrong for reasons that are choices again."""
+    either = {"anyOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}]}
+    a, b = ({"type": "object", "properties": {"k": {"const": k}, "c": either}, "required": ["k"]} for k in "ab")
+    schema = {"type": "object", "properties": {"r": either}, "required": ["r"], "$defs": {"A": a, "B": b}}
+    value = {"k": "z"}
+    for n in range(40):
+        value = {"k": "ab"[n % 2], "c": value}
+    text = "the answer does not satisfy the schema: what is wrong with it is not looked for, since it is nested more"
+    assert refuse(make(json_schema=schema), {"r": value}) == (Cause.SCHEMA, f"{text} than 10 deep")
+    assert "is not valid under any" in refuse(make(json_schema=schema), {"r": {"k": "z"}})[1]
+    assert parse(make(json_schema=schema), {"r": {"k": "a"}}) == {"r": {"k": "a", "c": None}}
+
+
 def test_half_a_letter_does_not_cost_the_cell():
     found = parse(make(json_schema=SCHEMA), '{"thing": "a\\ud800", "score": 1}')
     assert found == {"thing": "a\ud800", "score": 1, "note": None}

@@ -8,7 +8,7 @@ is closed: what it does not list would not be read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pool_standard.structured.nodes import DEFINITIONS, admits_null, find_keywords, resolve
@@ -22,6 +22,9 @@ _ADDING = frozenset(
         *("dependentSchemas", "unevaluatedProperties", "unevaluatedItems"),
     }
 )
+
+#: No answer that people want is as deep.
+_DEEPEST = 64
 
 
 def make_asked(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,15 +47,15 @@ def _close(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]
         if name in found:
             found[name] = _close_any(found[name], root)
     properties = found.get("properties")
-    more = found.get("additionalProperties")
+    more, required = found.get("additionalProperties"), schema.get("required") or ()
     if (
         not isinstance(properties, Mapping)
         or "$ref" in found
         or "patternProperties" in found
         or isinstance(more, Mapping)
+        or not properties.keys() >= set(required)  # closed, it would forbid what it requires
     ):
         return found
-    required = schema.get("required") or ()
     found["properties"] = {
         name: one if name in required or admits_null(one, root) else {"anyOf": [one, {"type": "null"}]}
         for name, one in properties.items()
@@ -64,21 +67,43 @@ def _close_any(schema: Any, root: Mapping[str, Any]) -> Any:
     return _close(schema, root) if isinstance(schema, Mapping) else schema
 
 
-def drop_nulls(value: Any, schema: Any, root: Mapping[str, Any], depth: int = 0) -> Any:
+def drop_nulls(value: Any, schema: Any, root: Mapping[str, Any]) -> Any:
     """``value`` without the nulls that stand for properties which were left out."""
-    schema = resolve(schema, root)
-    if not isinstance(schema, Mapping) or depth > 64:  # noqa: PLR2004 - no schema that people write is as deep
+    return _drop(value, [schema], root, 0)
+
+
+def _drop(value: Any, schemas: Iterable[Any], root: Mapping[str, Any], depth: int) -> Any:
+    """A null goes where any of ``schemas`` has none: which of several is meant, the validator finds out."""
+    found = _expand(schemas, root) if depth <= _DEEPEST and isinstance(value, dict | list) else []
+    if not found:
         return value
-    for choice in (*(schema.get("anyOf") or ()), *(schema.get("oneOf") or ())):
-        value = drop_nulls(value, choice, root, depth + 1)
-    if isinstance(value, list) and "items" in schema:
-        return [drop_nulls(item, schema["items"], root, depth + 1) for item in value]
-    if not isinstance(value, dict):
-        return value
-    properties, required = schema.get("properties") or {}, schema.get("required") or ()
-    more = schema.get("additionalProperties")
+    if isinstance(value, list):
+        items = [one["items"] for one in found if "items" in one]
+        return [_drop(item, items, root, depth + 1) for item in value]
     return {
-        name: drop_nulls(item, properties.get(name, more), root, depth + 1)
+        name: _drop(item, [_get_property(one, name) for one in found], root, depth + 1)
         for name, item in value.items()
-        if item is not None or name not in properties or name in required or admits_null(properties[name], root)
+        if item is not None or not any(_has_no_null(one, name, root) for one in found)
     }
+
+
+def _expand(schemas: Iterable[Any], root: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What ``schemas`` refer to and may choose from, each once: choices of choices would else be without end."""
+    found: dict[int, Mapping[str, Any]] = {}
+    waiting = list(schemas)
+    while waiting:
+        one = resolve(waiting.pop(), root)
+        if isinstance(one, Mapping) and id(one) not in found:
+            found[id(one)] = one
+            waiting += [*(one.get("anyOf") or ()), *(one.get("oneOf") or ()), *([one] if "$ref" in one else ())]
+    return list(found.values())
+
+
+def _get_property(schema: Mapping[str, Any], name: str) -> Any:
+    return (schema.get("properties") or {}).get(name, schema.get("additionalProperties"))
+
+
+def _has_no_null(schema: Mapping[str, Any], name: str, root: Mapping[str, Any]) -> bool:
+    """Whether ``schema`` lists a property that may be left out, and that null does not satisfy."""
+    properties = schema.get("properties") or {}
+    return name in properties and name not in (schema.get("required") or ()) and not admits_null(properties[name], root)

@@ -34,6 +34,9 @@ def read_object(text: str, *, repair: bool = True) -> dict[str, Any]:
     Raises:
         ParseError: there is none.
     """
+    found = _decode(text.strip())
+    if found is not None:  # whatever stands in its strings
+        return found
     text = text.rpartition(_THOUGHTS_END)[2].strip()
     block = extract_code(text, "json", "first")
     for candidate in (text, block):

@@ -17,6 +17,7 @@ from pool_standard.structured.fields import make_model
 __all__ = ["ClassShape", "SchemaShape", "Shape"]
 
 _LONGEST = 300
+_DEEPEST_EXPLAINED = 10
 
 
 class Shape(ABC):
@@ -74,11 +75,22 @@ class SchemaShape(Shape):
             raise ValueError(f"it is no JSON Schema: {str(error).splitlines()[0]}") from None
 
     def _validate(self, value: dict[str, Any]) -> BaseModel:
-        error = next(iter(self._validator.iter_errors(value)), None)
-        if error is not None:
-            place = ".".join(map(str, error.instance_path))
-            raise ValueError(f"{place}: {error.message}" if place else error.message)
+        if not self._validator.is_valid(value):
+            raise ValueError(self._explain(value))
         return self.output.model_validate(value)
+
+    def _explain(self, value: dict[str, Any]) -> str:
+        """What is wrong. Finding that out tries all choices, those within choices too: time with the power of depth."""
+        if _is_deeper(value, _DEEPEST_EXPLAINED):
+            return f"what is wrong with it is not looked for, since it is nested more than {_DEEPEST_EXPLAINED} deep"
+        error = next(self._validator.iter_errors(value))
+        place = ".".join(map(str, error.instance_path))
+        return f"{place}: {error.message}" if place else error.message
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth < 0 or any(_is_deeper(one, depth - 1) for one in inner)
 
 
 def _fetch_nothing(address: str) -> NoReturn:
