@@ -108,7 +108,7 @@ def check_plugin(
     if code == NOTHING_TO_CHECK:
         raise PluginError(
             f"the plugin {name!r} offers nothing that the conformance kit is for",
-            hint="it checks tasks, backends, policies, readers and writers; hooks are for tests of their own",
+            hint="it checks what recipes name, such as tasks and backends; hooks are for tests of their own",
         )
     raise typer.Exit({0: 0, FAILED_CHECKS: 3, 2: 2}.get(code, 1))
 
