@@ -45,9 +45,9 @@ def list_plugins(json: JsonOption = False, plugins: PluginsOption = None, block:
         active = plugin.state == "active"
         offers = ", ".join(dict.fromkeys([*(entry.name for entry in plugin.entries), *plugin.hooks]))
         table.add_row(
-            Text(plugin.record.name),
+            Text(make_harmless(plugin.record.name, 100)),
             Text(plugin.state, "green" if active else "red"),
-            Text(f"{plugin.record}" + (" (editable)" if plugin.record.editable else "")),
+            Text(make_harmless(f"{plugin.record}", 200) + (" (editable)" if plugin.record.editable else "")),
             Text(offers if active else make_harmless(plugin.reason, 1000), "" if active else "red"),
         )
     console.print(table)
@@ -108,7 +108,7 @@ def check_plugin(
     if code == NOTHING_TO_CHECK:
         raise PluginError(
             f"the plugin {name!r} offers nothing that the conformance kit is for",
-            hint="it checks tasks, backends, policies, readers and writers; hooks are for tests of their own",
+            hint="it checks what recipes name, such as tasks and backends; hooks are for tests of their own",
         )
     raise typer.Exit({0: 0, FAILED_CHECKS: 3, 2: 2}.get(code, 1))
 

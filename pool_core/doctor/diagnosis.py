@@ -30,18 +30,7 @@ def _diagnose_plugin(seen: Examination) -> Iterator[Finding]:
         yield Finding("error", "plugin-incompatible", f"{record}: {seen.plugin.reason}", source=name)
     elif seen.plugin.state == "clashing":
         yield Finding("error", "plugin-clashing", f"{record}: {seen.plugin.reason}", source=name)
-    for offer in seen.offers:
-        label = f"the {offer.kind.replace('_', ' ')} {name}/{offer.name}"
-        if offer.missing:
-            yield Finding(
-                "info",
-                "plugin-needs",
-                f"{label} needs {', '.join(offer.missing)}, which is not installed",
-                hint=f'to use it: pip install "{offer.install}"',
-                source=name,
-            )
-        elif offer.problem:
-            yield Finding("error", "plugin-offer", offer.problem, hint=_REPORT.format(name), source=name)
+    yield from _diagnose_offers(seen)
     if seen.heavy:
         yield Finding(
             "warning",
@@ -64,6 +53,38 @@ def _diagnose_plugin(seen: Examination) -> Iterator[Finding]:
             "plugin-unbound",
             f"{record} does not say which pool-core it needs: a core that is too new is not told apart",
             hint='its authors can declare `dependencies = ["pool-core>=0.1,<0.2"]`',
+            source=name,
+        )
+
+
+def _diagnose_offers(seen: Examination) -> Iterator[Finding]:
+    name = seen.plugin.record.name
+    for offer in seen.offers:
+        label = f"the {offer.kind.replace('_', ' ')} {name}/{offer.name}"
+        if offer.missing:
+            yield Finding(
+                "info",
+                "plugin-needs",
+                f"{label} needs {', '.join(offer.missing)}, which is not installed",
+                hint=f'to use it: pip install "{offer.install}"',
+                source=name,
+            )
+        elif offer.problem:
+            yield Finding("error", "plugin-offer", offer.problem, hint=_REPORT.format(name), source=name)
+    if seen.unmarked:
+        yield Finding(
+            "warning",
+            "plugin-unmarked",
+            f"its entry module has {' and '.join(seen.unmarked)} without @hookimpl: nothing calls that",
+            hint="its authors can mark it: `from pool_core.api import hookimpl`, and @hookimpl above the function",
+            source=name,
+        )
+    elif seen.plugin.state == "active" and not seen.offers and not seen.plugin.hooks:
+        yield Finding(
+            "warning",
+            "plugin-empty",
+            f"it offers nothing: {seen.plugin.record.module} implements no hook",
+            hint="its authors can let the entry point name the module that has the hooks",
             source=name,
         )
 

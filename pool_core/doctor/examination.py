@@ -51,6 +51,8 @@ class Examination:
     #: What the entry module imported beside the standard library, `pool_core.api` and its own package.
     heavy: tuple[str, ...] = ()
     offers: tuple[Offer, ...] = ()
+    #: Functions of the entry module that are named as hooks are, and not marked as such.
+    unmarked: tuple[str, ...] = ()
 
 
 def examine_plugins(
@@ -92,7 +94,7 @@ def _read_answer(plugin: Plugin, found: dict[str, Any]) -> Examination:
         for offer in found["offers"]
     )
     judged = replace(plugin, state=found["state"], reason=found["reason"], hooks=tuple(found["hooks"]))
-    return Examination(judged, found["seconds"], tuple(found["heavy"]), offers)
+    return Examination(judged, found["seconds"], tuple(found["heavy"]), offers, tuple(found["unmarked"]))
 
 
 def _describe_end(done: subprocess.CompletedProcess[bytes]) -> str:

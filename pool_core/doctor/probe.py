@@ -72,7 +72,25 @@ def _load(given: dict[str, Any]) -> dict[str, Any]:
                 "problem": problem,
             }
         )
-    return {"state": plugin.state, "reason": plugin.reason, "offers": offers, "hooks": list(plugin.hooks)}
+    unmarked = _list_unmarked(given["module"]) if plugin.state == "active" else []
+    return {
+        "state": plugin.state,
+        "reason": plugin.reason,
+        "offers": offers,
+        "hooks": list(plugin.hooks),
+        "unmarked": unmarked,
+    }
+
+
+def _list_unmarked(entry_module: str) -> list[str]:
+    """The functions that are named as hooks are and that nothing calls, since they are not marked."""
+    from pool_core import hookspecs  # noqa: PLC0415 - only after the measurement
+
+    module, _, attribute = entry_module.partition(":")
+    plugin = getattr(sys.modules[module], attribute) if attribute else sys.modules[module]
+    named = [name for name in dir(plugin) if name.startswith("pool_") and name in vars(hookspecs)]
+    found = ((name, getattr(plugin, name)) for name in named)
+    return [name for name, value in found if callable(value) and not hasattr(value, "pool_core_impl")]
 
 
 def _main(record: str) -> None:

@@ -17,6 +17,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+import pool_core.interfaces.first_model  # noqa: F401 - before the first model of this module
+
 __all__ = ["Isolation", "Placement"]
 
 

@@ -24,6 +24,7 @@ __all__ = ["discover_records"]
 
 _GROUP = re.compile(r"pool_core\.plugins\.v(\d+)")
 _MARK = "pool_core.plugins."
+_NAME = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 
 
 def discover_records(path: Iterable[str] | None = None) -> list[Record]:
@@ -40,7 +41,10 @@ def discover_records(path: Iterable[str] | None = None) -> list[Record]:
             continue
         metadata = _read_metadata(distribution)
         if metadata is None:
-            records.append(_read_stale(distribution))
+            folder = _find_folder(distribution).resolve()
+            if str(folder) not in seen:  # it may be on the path twice
+                seen.add(str(folder))
+                records.append(_describe_unnamed(folder))
         elif canonicalize_name(metadata["Name"]) not in seen:
             seen.add(canonicalize_name(metadata["Name"]))
             copies = distributions(name=metadata["Name"], **where)
@@ -56,10 +60,10 @@ def _offers_plugins(distribution: Any) -> bool:
 
 
 def _read_metadata(distribution: Any) -> Any:
-    """The parsed METADATA; None where an interrupted installation left a folder without it, or without a name."""
+    """The parsed METADATA; None where it is not there, has no name or is no text."""
     try:
         metadata = distribution.metadata
-    except FileNotFoundError:
+    except (FileNotFoundError, UnicodeDecodeError):
         return None
     return metadata if metadata is not None and metadata.get("Name") else None
 
@@ -96,12 +100,16 @@ def _read_distribution(distribution: Any, metadata: Any) -> Iterator[Record]:
             api_major=major,
             requires_core=_find_core_requirement(requires),
             editable=_is_editable(distribution),
+            problem="" if _NAME.fullmatch(point.name) else _describe_name(point.name),
         )
 
 
-def _read_stale(distribution: Any) -> Record:
-    """A folder without METADATA: to be seen, and not to be loaded."""
-    folder = _find_folder(distribution)
+def _describe_name(name: str) -> str:
+    return f"{name!r} is no name of a plugin; its authors can use small letters, digits and hyphens"
+
+
+def _describe_unnamed(folder: Path) -> Record:
+    """A folder whose METADATA does not say what it is: to be seen, and not to be loaded."""
     name, _, version = folder.stem.partition("-")
     problem = (
         f"{folder} has no METADATA with a name, as an interrupted installation leaves it. "

@@ -17,6 +17,7 @@ import pluggy
 from pool_core import hookspecs
 from pool_core.api import Contribution
 from pool_core.registry.records import HOOKS, Entry, Kind, Plugin, Record
+from pool_core.watchdog import describe_error
 
 __all__ = ["HookManager", "list_missing", "load_plugin"]
 
@@ -122,6 +123,8 @@ def _check_contribution(contribution: object, hook: str) -> None:
         raise _RefusedError(f"{hook}: {name!r} is no name; use small letters, digits and hyphens")
     if not (isinstance(factory, str) and _FACTORY.fullmatch(factory)):
         raise _RefusedError(f"{hook}: the factory {factory!r} is not of the form 'package.module:Class'")
+    if not (isinstance(contribution.summary, str) and isinstance(contribution.install, str)):
+        raise _RefusedError(f"{hook}: the summary of {name!r}, and what to install for it, must be texts")
     if not _are_texts(contribution.suffixes, _SUFFIX):
         raise _RefusedError(f"{hook}: the suffixes of {name!r} must be a tuple of small endings, such as ('.jsonl',)")
     if not _are_texts(contribution.needs, _MODULE):
@@ -152,7 +155,4 @@ def _describe_failure(error: BaseException, record: Record) -> str:
         if f"{entry_module}.".startswith(f"{error.name}."):
             return f"its entry module {entry_module!r} is not there. Try: pip install -U {record.distribution}"
         return f"the module {error.name!r} that it imports is not installed"
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - the text of its exceptions is code of the plugin as well
-        return f"{type(error).__name__}, whose text cannot be shown"
+    return describe_error(error)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pool_core.testing.conformance.backend import BackendConformance
-    from pool_core.testing.conformance.declared import Failure, ReaderExample, Supports, TaskExample
+    from pool_core.testing.conformance.declared import Failure, FormatExample, ReaderExample, Supports, TaskExample
     from pool_core.testing.conformance.policy import PolicyConformance
+    from pool_core.testing.conformance.prompt_format import PromptFormatConformance
     from pool_core.testing.conformance.reader import ReaderConformance
     from pool_core.testing.conformance.task import TaskConformance
     from pool_core.testing.conformance.writer import WriterConformance
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 __all__ = [
     "BackendConformance",
     "Failure",
+    "FormatExample",
     "PolicyConformance",
+    "PromptFormatConformance",
     "ReaderConformance",
     "ReaderExample",
     "Supports",
@@ -39,7 +42,9 @@ _KIT = "pool_core.testing.conformance"
 _MODULES = {
     "BackendConformance": f"{_KIT}.backend",
     "Failure": f"{_KIT}.declared",
+    "FormatExample": f"{_KIT}.declared",
     "PolicyConformance": f"{_KIT}.policy",
+    "PromptFormatConformance": f"{_KIT}.prompt_format",
     "ReaderConformance": f"{_KIT}.reader",
     "ReaderExample": f"{_KIT}.declared",
     "Supports": f"{_KIT}.declared",

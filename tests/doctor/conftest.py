@@ -41,6 +41,8 @@ SOURCES = {
     "ends": "import os, sys\nprint('so long', file=sys.stderr, flush=True)\nos._exit(7)",
     "crashes": "import os\nos.abort()",
     "misspelt": HEAD + "@hookimpl\ndef pool_taks():\n    return []",
+    "unmarked": HEAD + "def pool_tasks():\n    return []\ndef pool_tools(): ...\n",
+    "empty": "def __getattr__(name):\n    raise RuntimeError(name)\n",
     "heavy": "import pydantic, foreign.part\nfrom pool_core import recipe, errors\n",
     "slow": SLOW,
     "lacks": POLICIES.format(
@@ -72,7 +74,7 @@ def site(tmp_path_factory):
     for name, source in SOURCES.items():
         write(name, source, **({"pool_ok.parts": PARTS} if name == "ok" else {}))
     write("heavy", SOURCES["heavy"], **{"foreign.part": ""})
-    write("unbound", HEAD, requires=())
+    write("unbound", HEAD + "@hookimpl\ndef pool_run_started(run): ...\n", requires=())
     never = "import os\nos.abort()"
     write("old", never, api=0)
     write("future", never, requires=["pool-core>=9"])

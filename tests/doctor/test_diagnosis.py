@@ -55,6 +55,20 @@ def test_nothing_is_said_of_a_good_plugin(findings):
             REPORT.format("wrong"),
         ),
         (
+            "unmarked",
+            "warning",
+            "plugin-unmarked",
+            "its entry module has pool_tasks without @hookimpl: nothing calls that",
+            "its authors can mark it: `from pool_core.api import hookimpl`, and @hookimpl above the function",
+        ),
+        (
+            "empty",
+            "warning",
+            "plugin-empty",
+            "it offers nothing: pool_empty implements no hook",
+            "its authors can let the entry point name the module that has the hooks",
+        ),
+        (
             "unbound",
             "warning",
             "plugin-unbound",

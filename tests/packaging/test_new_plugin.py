@@ -72,7 +72,7 @@ def test_the_installed_plugin_passes_the_kit(run, kind):
             2,
             (
                 "error: the plugin 'pool-zz-hook' offers nothing that the conformance kit is for\n"
-                "  it checks tasks, backends, policies, readers and writers; hooks are for tests of their own\n"
+                "  it checks what recipes name, such as tasks and backends; hooks are for tests of their own\n"
             ),
         )
     else:

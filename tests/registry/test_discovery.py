@@ -125,12 +125,12 @@ def test_a_first_copy_without_plugins_hides_the_second(tmp_path):
     assert len(discover(tmp_path / "late", tmp_path / "early")) == 1
 
 
-@pytest.mark.parametrize("metadata", [None, "", "Metadata-Version: 2.1\n"])
+@pytest.mark.parametrize("metadata", [None, b"", b"Metadata-Version: 2.1\n", b"Name: pool-caf\xe9\n"])
 def test_a_stale_folder_is_a_record_that_says_so_and_hides_nothing(tmp_path, metadata):
     stale = write_distribution(tmp_path, version="0.9", entry_points={V1: {"x": "pool_x"}})
     (stale / "METADATA").unlink()
     if metadata is not None:
-        (stale / "METADATA").write_text(metadata)
+        (stale / "METADATA").write_bytes(metadata)
     write_distribution(tmp_path, version="1.0", entry_points={V1: {"x": "pool_x"}})
     write_distribution(tmp_path, name="pool-a", entry_points={V1: {"a": "pool_a"}})
     found = {str(record): record for record in discover(tmp_path)}
@@ -146,7 +146,7 @@ def test_two_stale_folders_are_two_records(tmp_path):
     for name in ("pool-a", "pool-b"):
         stale = write_distribution(tmp_path, name=name, entry_points={V1: {name: "m"}})
         (stale / "METADATA").unlink()
-    assert [record.distribution for record in discover(tmp_path)] == ["pool-a", "pool-b"]
+    assert [record.distribution for record in discover(tmp_path, tmp_path)] == ["pool-a", "pool-b"]
 
 
 def test_entry_points_that_cannot_be_read_are_a_record_that_says_so(tmp_path):
@@ -165,6 +165,16 @@ def test_entry_points_that_cannot_be_read_are_a_record_that_says_so(tmp_path):
     assert first.problem == "its entry_points.txt cannot be read (TypeError). Reinstall pool-broken"
     assert second.problem == "its entry_points.txt cannot be read (UnicodeDecodeError). Reinstall pool-latin"
     assert (good.name, good.problem) == ("good", "")
+
+
+@pytest.mark.parametrize("name", ["Haiku", "a/b", "two words", "\x1b[31mred"])
+def test_an_odd_name_of_a_plugin_is_a_record_that_says_so(tmp_path, name):
+    write_distribution(tmp_path, entry_points={V1: {name: "pool_x", "well-2.x_y": "pool_x"}})
+    problems = {record.name: record.problem for record in discover(tmp_path)}
+    assert problems == {
+        name: f"{name!r} is no name of a plugin; its authors can use small letters, digits and hyphens",
+        "well-2.x_y": "",
+    }
 
 
 def test_a_foreign_distribution_that_is_no_text_is_passed_over(tmp_path):

@@ -186,9 +186,14 @@ def test_bad_needs_are_refused(needs):
         ("entry_halves", "from json import no_such_name", "ImportError: cannot import name 'no_such_name' from 'json'"),
         ("entry_typo", "def (", "SyntaxError: invalid syntax (entry_typo.py, line 1)"),
         (
+            "entry_silent",
+            "class Silent(Exception):\n    def __str__(self): raise SystemExit(1)\nraise Silent",
+            "Silent, whose text cannot be made",
+        ),
+        (
             "entry_mute",
             "class Mute(BaseException):\n    def __str__(self): raise ValueError\nraise Mute",
-            "Mute, whose text cannot be shown",
+            "Mute, whose text cannot be made",
         ),
     ],
 )
@@ -215,6 +220,15 @@ def test_an_attribute_that_is_not_there_is_a_failure(tmp_path, monkeypatch):
     assert (plugin.state, plugin.reason) == (
         "failed",
         "AttributeError: module 'entry_empty' has no attribute 'made'",
+    )
+
+
+@pytest.mark.parametrize("parts", [{"summary": None}, {"install": 7}])
+def test_a_summary_that_is_no_text_is_refused(parts):
+    plugin = load(make_module(pool_tasks=[Contribution("t", "m:T", **parts)]))
+    assert (plugin.state, plugin.reason) == (
+        "failed",
+        "pool_tasks: the summary of 't', and what to install for it, must be texts",
     )
 
 

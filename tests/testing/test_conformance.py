@@ -16,7 +16,9 @@ from pool_core.registry import Registry
 from pool_core.testing import (
     BackendConformance,
     Failure,
+    FormatExample,
     PolicyConformance,
+    PromptFormatConformance,
     ReaderConformance,
     ReaderExample,
     Supports,
@@ -69,6 +71,13 @@ DECLARED: dict[str, dict[str, Any]] = {
     },
     "client": {"supports": Supports(**CLIENT), "make_address": address},
     "policy": {"supports": Supports(fixes=True), "accepts": ([A, B], [C, A]), "refuses": ([A], [B])},
+    "prompt_format": {
+        "supports": Supports(stop=True),
+        "examples": (
+            FormatExample([("system", "Be brief."), ("user", "Hi.")], "system: Be brief.<end>user: Hi.<end>assistant:"),
+            FormatExample([("narrator", "Hi.")], None),
+        ),
+    },
     "reader": {
         "supports": Supports(schema=False),
         "suffix": ".jsonl",
@@ -87,7 +96,8 @@ DECLARED: dict[str, dict[str, Any]] = {
     },
 }
 MODULES = {"task": "tasks", "backend": "backends", "client": "clients", "policy": "policies"}
-RIGHT = {"task": "RightTask", "backend": "RightBackend", "policy": "RightPolicy"}
+MODULES |= {"prompt_format": "formats"}
+RIGHT = {"task": "RightTask", "backend": "RightBackend", "policy": "RightPolicy", "prompt_format": "RightFormat"}
 RIGHT |= {"reader": "RightReader", "writer": "RightWriter"}
 
 
@@ -138,6 +148,8 @@ TABLE = [
     Wrong("requirement_on_the_core_is_declared", "task", "", "does not say which pool-core it needs", entry="x = 1"),
     Wrong("config_is_frozen", "task", "Thawed", "the field 'column' can be set"),
     Wrong("config_refuses_unknown_keys", "task", "Loose", "a key that does not exist is accepted"),
+    Wrong("config_is_frozen", "task", "ThawedInside", "the field 'most' can be set"),
+    Wrong("config_refuses_unknown_keys", "task", "LooseInside", "is accepted in LoosePart"),
     Wrong("config_round_trip", "task", "Lossy", "by way of JSON"),
     Wrong("config_schema_is_valid", "task", "OddSchema", "its JSON Schema is not one"),
     Wrong("config_is_described", "task", "Undescribed", "the field 'more' has no description"),
@@ -166,6 +178,8 @@ TABLE = [
         {"supports": Supports(unreadable=True, truncated=False, schema=True)},
     ),
     Wrong("render_has_no_effects", "task", "ReadsFile", "render opened '/dev/null'"),
+    Wrong("render_has_no_effects", "task", "StartsThread", "render started a thread"),
+    Wrong("render_has_no_effects", "task", "Prints", "render printed 'rendering"),
     Wrong("render_takes_any_value", "task", "NeedsText", "raised AttributeError"),
     Wrong("render_takes_any_value", "task", "RendersRows", "a template in a row was evaluated"),
     Wrong("parse_reads_the_examples", "task", "Shouts", "HELLO, YOU."),
@@ -175,6 +189,7 @@ TABLE = [
     Wrong("parse_is_deterministic", "task", "Counts", ", then "),
     Wrong("parse_leaves_its_arguments_alone", "task", "ParseChangesRow", "parse changed the row"),
     Wrong("parse_has_no_effects", "task", "RunsAnswers", "set the environment variable"),
+    Wrong("parse_has_no_effects", "task", "RunsInThread", "started a thread"),
     Wrong("parse_takes_empty_answers", "task", "NeedsAnswer", "raised AttributeError"),
     Wrong("parse_takes_refusals", "task", "BreaksOnRefusal", "raised KeyError"),
     Wrong("parse_takes_truncated_answers", "task", "BreaksOnShort", "raised IndexError"),
@@ -280,6 +295,22 @@ TABLE = [
     Wrong("it_has_no_effects", "policy", "ReadsFile", "judge opened '/dev/null'"),
     Wrong("it_ends_for_many_members", "policy", "NeverEnds", "did not end within 0.5 s", {"patience": 0.5}),
     Wrong("it_works_in_another_process", "policy", "OrdersBySet", "and in another process"),
+    # prompt formats
+    Wrong("it_writes_the_examples", "prompt_format", "Shouts", "SYSTEM: BE BRIEF."),
+    Wrong("it_writes_the_examples", "prompt_format", "", "nobody has looked", {"examples": ()}),
+    Wrong("it_writes_the_examples", "prompt_format", "ReturnsNothing", "returned NoneType"),
+    Wrong("stop_strings_are_as_declared", "prompt_format", "OneStop", "stop is '<end>'"),
+    Wrong("stop_strings_are_as_declared", "prompt_format", "", "stop=False is", {"supports": Supports(stop=False)}),
+    Wrong("it_is_deterministic", "prompt_format", "Counts", "the next time"),
+    Wrong("messages_are_left_alone", "prompt_format", "TakesAway", "the messages"),
+    Wrong("it_has_no_effects", "prompt_format", "ReadsFile", "format opened '/dev/null'"),
+    Wrong("every_message_is_written", "prompt_format", "ForgetsFirst", "the system's message is not in its place"),
+    Wrong("contents_are_kept_as_they_are", "prompt_format", "Strips", "is not in"),
+    Wrong("the_answer_comes_next", "prompt_format", "EndsTurn", "ends with the stop string '<end>'"),
+    Wrong("it_takes_any_messages", "prompt_format", "NeedsText", "raised AttributeError"),
+    Wrong("refusals_are_told", "prompt_format", "QuotesAll", "a TemplateError says"),
+    Wrong("it_ends_for_long_chats", "prompt_format", "NeverEnds", "did not end within 0.5 s", {"patience": 0.5}),
+    Wrong("it_works_in_another_process", "prompt_format", "OrdersBySet", "and in another process"),
     # readers
     Wrong("it_reads_the_examples", "reader", "SkipsFirst", "gave [{'a': 2}]"),
     Wrong("it_reads_the_examples", "reader", "", "nobody has looked", {"examples": ()}),
@@ -333,6 +364,10 @@ class Plugin:
     @hookimpl
     def pool_policies(self):
         return self._give("policy")
+
+    @hookimpl
+    def pool_prompt_formats(self):
+        return self._give("prompt_format")
 
     @hookimpl
     def pool_readers(self):
@@ -437,11 +472,18 @@ def test_a_right_backend_of_batches_passes_what_is_about_several_calls(tmp_path,
         getattr(suite, f"test_{name}")()
 
 
+def test_an_output_with_aliases_is_right(tmp_path, monkeypatch):
+    suite = make_suite(Wrong("", "task", "Aliased", ""), tmp_path, monkeypatch)
+    suite.test_outputs_satisfy_their_schema()
+    suite.test_parse_reads_the_examples()
+
+
 def test_the_kits_are_what_the_package_offers():
     assert list(KITS.values()) == [
         TaskConformance,
         BackendConformance,
         PolicyConformance,
+        PromptFormatConformance,
         ReaderConformance,
         WriterConformance,
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import socket
+import sys
 import threading
 import weakref
 from pathlib import Path
@@ -40,6 +41,17 @@ def test_code_that_is_imported_is_no_effect():
     assert effects == []
 
 
+def test_folders_threads_and_prints_are_seen(tmp_path, capsys):
+    with watch_effects() as effects:
+        (tmp_path / "new").mkdir()
+        thread = threading.Thread(target=int)
+        thread.start()
+        thread.join()
+        sys.stdout.write("hello\n")
+    assert effects == [f"made the folder {str(tmp_path / 'new')!r}", "started a thread", r"printed 'hello\n'"]
+    assert capsys.readouterr().out == ""
+
+
 def test_other_threads_and_the_garbage_of_others_are_no_effect(tmp_path):
     class Cycle:
         pass
@@ -48,9 +60,11 @@ def test_other_threads_and_the_garbage_of_others_are_no_effect(tmp_path):
     one.self = one
     weakref.finalize(one, (tmp_path / "garbage").write_text, "x")
     del one
-    thread = threading.Thread(target=(tmp_path / "thread").write_text, args=("x",))
+    begin = threading.Event()
+    thread = threading.Thread(target=lambda: begin.wait() and (tmp_path / "thread").write_text("x"))
+    thread.start()
     with watch_effects() as effects:
-        thread.start()
+        begin.set()
         thread.join()
         made = [[] for _ in range(100_000)]  # enough for the collector to run, were it allowed to
     assert effects == []

@@ -89,6 +89,45 @@ def test_the_suite_has_its_classes_and_a_bare_one_for_the_rest(folder):
     assert {name: cls.use for name, cls in suite.items()} == {"TestKitted": "kitted/one", "TestTwoTask": "kitted/two"}
 
 
+def test_all_plugins_of_a_distribution_are_in_it_and_classes_of_one_name_too(folder):
+    modules = {
+        f"kitted.conformance{n}": CONFORMANCE.replace("/one", f"/{name}") for n, name in enumerate(("one", "two"))
+    }
+    entry = ENTRY.replace('"kitted.conformance"', '"kitted.conformance0"\n    yield "kitted.conformance1"')
+    more = ENTRY.partition("@hookimpl\ndef pool_conformance")[0]
+    write_distribution(
+        folder,
+        name="pool-kitted",
+        entry_points={"pool_core.plugins.v1": {"kitted": "kitted", "more": "kitted.more"}},
+        modules={"kitted": entry, "kitted.more": more, "kitted.tasks": TASKS, **modules},
+    )
+    suite = collect_suite("pool-kitted", Registry.discover(path=[str(folder)]))
+    assert {name: cls.use for name, cls in suite.items()} == {
+        "TestKitted": "kitted/one",
+        "TestKitted2": "kitted/two",
+        "TestOneTask": "more/one",
+        "TestTwoTask": "more/two",
+    }
+    assert set(collect_suite("more", Registry.discover(path=[str(folder)]))) == {"TestOneTask", "TestTwoTask"}
+
+
+@pytest.mark.parametrize(
+    ("needs", "hint"),
+    [
+        ("needs=('no_such_module',), install='pool-kitted[more]'", 'pip install "pool-kitted[more]"'),
+        ("", "install no_such_module"),
+    ],
+)
+def test_what_a_module_lacks_is_told_with_what_installs_it(folder, needs, hint):
+    install(folder, "import no_such_module", ENTRY.replace('"Says another."', f'"Says another.", {needs}'))
+    with pytest.raises(PluginError) as caught:
+        collect_suite("kitted", Registry.discover(path=[str(folder)]))
+    assert str(caught.value) == (
+        "the module 'kitted.conformance' that the plugin 'kitted' names fails: "
+        f"ModuleNotFoundError: No module named 'no_such_module'\n  {hint}"
+    )
+
+
 def test_what_nobody_looks_at_fails_and_the_rest_passes(folder, tmp_path):
     install(folder)
     done = check(folder, "kitted", "--results", str(tmp_path / "results.jsonl"))

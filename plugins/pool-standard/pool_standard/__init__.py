@@ -79,4 +79,5 @@ def pool_writers() -> Iterator[Contribution]:
 
 @hookimpl
 def pool_conformance() -> Iterator[str]:
-    yield from (f"pool_standard.conformance.{name}" for name in ("tasks", "policies", "data", "parquet", "structured"))
+    names = ("tasks", "policies", "prompt_formats", "data", "parquet", "structured")
+    yield from (f"pool_standard.conformance.{name}" for name in names)

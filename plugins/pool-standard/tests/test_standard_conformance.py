@@ -14,12 +14,22 @@ from pool_standard.conformance.policies import (
     TestSameFamily,
     TestSameTask,
 )
+from pool_standard.conformance.prompt_formats import (
+    TestAlpaca,
+    TestChatML,
+    TestLlama2,
+    TestOpenChat,
+    TestTemplateFormat,
+    TestZephyr,
+)
 from pool_standard.conformance.tasks import TestChat, TestCodeGeneration, TestTextGeneration
 
 __all__ = [
     "TestAllOf",
+    "TestAlpaca",
     "TestAnyOf",
     "TestChat",
+    "TestChatML",
     "TestCodeGeneration",
     "TestContract",
     "TestCsvReader",
@@ -27,10 +37,14 @@ __all__ = [
     "TestInputs",
     "TestJsonLinesReader",
     "TestJsonLinesWriter",
+    "TestLlama2",
+    "TestOpenChat",
     "TestOutputNames",
     "TestOutputSchema",
     "TestOutputUnion",
     "TestSameFamily",
     "TestSameTask",
+    "TestTemplateFormat",
     "TestTextGeneration",
+    "TestZephyr",
 ]

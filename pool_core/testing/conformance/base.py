@@ -36,6 +36,7 @@ T = TypeVar("T")
 _LIGHT = frozenset({"pluggy", "pool_core", "pool_core.api"})
 _LONGEST = 300
 _UNKNOWN_KEY = "no-key-of-this-name"
+_PICKLED = "keep locks, clients, lambdas and classes that are made on the way out of it: `__getstate__` may drop them"
 
 
 class PluginConformance:
@@ -155,7 +156,7 @@ class PluginConformance:
         except WorkerError as error:
             self.fail(f"{what} failed in another process: {error}", "let it depend on nothing that this process has")
         except Exception as error:  # noqa: BLE001 - told as the failure of the check
-            self.fail(f"{what} cannot be pickled: {describe(error)}", "keep locks, clients and lambdas out of it")
+            self.fail(f"{what} cannot be pickled: {describe(error)}", _PICKLED)
 
     # The package.
 
@@ -227,8 +228,8 @@ class PluginConformance:
     # The configuration.
 
     def test_config_is_frozen(self) -> None:
-        """A configuration cannot be changed."""
-        for config in self._make_configs():
+        """A configuration cannot be changed, nor what is in it."""
+        for config in [one for whole in self._make_configs() for one in _list_models(whole)]:
             for name in type(config).model_fields:
                 try:
                     setattr(config, name, getattr(config, name))
@@ -237,7 +238,7 @@ class PluginConformance:
                 self.fail(f"the field {name!r} can be set", "derive the configuration from PluginConfig")
 
     def test_config_refuses_unknown_keys(self) -> None:
-        """A key that is misspelt is refused."""
+        """A key that is misspelt is refused, further inside too."""
         for given in self.list_configs():
             self.make_config(given)
             try:
@@ -247,6 +248,10 @@ class PluginConformance:
             except ValidationError:
                 continue
             self.fail("a key that does not exist is accepted", "derive the configuration from PluginConfig")
+        for config in [one for whole in self._make_configs() for one in _list_models(whole)]:
+            if config.model_config.get("extra") != "forbid":
+                name = type(config).__name__
+                self.fail(f"a key that does not exist is accepted in {name}", "derive it from PluginConfig as well")
 
     def test_config_round_trip(self) -> None:
         """A configuration that is written as JSON and read again is the same."""
@@ -308,6 +313,21 @@ def _find_check() -> str:
     while frame is not None and not frame.f_code.co_name.startswith("test_"):
         frame = frame.f_back  # type: ignore[assignment]
     return frame.f_code.co_name.removeprefix("test_") if frame is not None else "?"
+
+
+def _list_models(value: object) -> Iterator[BaseModel]:
+    """A configuration and the models in it. What stands for another plugin in it is that plugin's to check."""
+    if isinstance(value, BaseModel):
+        if type(value).__module__.partition(".")[0] != "pool_core":
+            yield value
+            for name in type(value).model_fields:
+                yield from _list_models(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _list_models(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _list_models(one)
 
 
 def _return(value: T) -> T:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pool_core.interfaces.values import Answer, Cause, Prompt, Row
+from pool_core.interfaces.values import Answer, Cause, Message, Prompt, Row
 
-__all__ = ["Failure", "ReaderExample", "Supports", "TaskExample"]
+__all__ = ["Failure", "FormatExample", "ReaderExample", "Supports", "TaskExample"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Supports:
     http: bool | None = None
     #: Backend: it honours ``seed``.
     seed: bool | None = None
-    #: Backend: it honours ``stop``.
+    #: Backend: it honours ``stop``. Prompt format: it names strings that end the model's turn.
     stop: bool | None = None
     #: Backend: its answers say how many tokens they took.
     usage: bool | None = None
@@ -73,6 +73,21 @@ class Failure:
     timeout: float = 20.0
     stops_member: bool = False
     maybe_billed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FormatExample:
+    """Messages, each as its role and its content, and the text that a prompt format makes of them."""
+
+    messages: Sequence[tuple[str, str]]
+    #: None where they cannot be written.
+    text: str | None
+    #: More configuration than that of the class, or another one.
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def make_messages(self) -> tuple[Message, ...]:
+        """The messages, as a prompt has them."""
+        return tuple(Message(role, content) for role, content in self.messages)
 
 
 @dataclass(frozen=True, slots=True)

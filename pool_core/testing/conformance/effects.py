@@ -1,4 +1,4 @@
-"""What a call does beside returning: files, connections, processes and threads, as Python audits them."""
+"""What a call does beside returning: files, connections and processes, as Python audits them, threads and prints."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from typing import Any
+from unittest.mock import patch
 
 __all__ = ["watch_effects"]
 
 _EVENTS: dict[str, Callable[[tuple[Any, ...]], str]] = {
     "open": lambda arguments: f"opened {arguments[0]!r}",
+    "os.chdir": lambda arguments: f"changed the folder to {arguments[0]!r}",
+    "os.listdir": lambda arguments: f"listed {arguments[0]!r}",
+    "os.scandir": lambda arguments: f"listed {arguments[0]!r}",
+    "os.mkdir": lambda arguments: f"made the folder {arguments[0]!r}",
+    "os.rename": lambda arguments: f"renamed {arguments[0]!r}",
+    "os.rmdir": lambda arguments: f"removed {arguments[0]!r}",
     "os.remove": lambda arguments: f"removed {arguments[0]!r}",
     "os.system": lambda arguments: f"ran {arguments[0]!r}",
     "os.exec": lambda arguments: f"ran {arguments[0]!r}",
@@ -28,13 +36,16 @@ _EVENTS: dict[str, Callable[[tuple[Any, ...]], str]] = {
 #: What an import opens, which is how it should be; and what the watchdog reads while a call runs.
 _IGNORED = (".py", ".pyc", ".so", ".pyd", ".pth", ".zip", "/proc/self/statm")
 
+#: The name of the thread of whoever watches a call.
+_WATCHDOG = "pool-watchdog"
+
 _watching = threading.local()
 _installed = threading.Lock()
 
 
 @contextmanager
 def watch_effects(*events: str) -> Iterator[list[str]]:
-    """What this thread does in the block, in words; only ``events`` where some are named.
+    """What this thread does in the block, in words; only ``events`` where some are named, and else what is printed too.
 
     Files that hold Python's code do not count.
     """
@@ -43,12 +54,34 @@ def watch_effects(*events: str) -> Iterator[list[str]]:
     collecting = gc.isenabled()
     gc.disable()  # what others have left for the collector to close is not the doing of the block
     _watching.state = (found, frozenset(events or _EVENTS))
+    printed = StringIO()
     try:
-        yield found
+        if events:
+            yield found
+        else:
+            with redirect_stdout(printed), redirect_stderr(printed), _watch_threads():
+                yield found
     finally:
+        if printed.getvalue():
+            found.append(f"printed {printed.getvalue()[:80]!r}")
         del _watching.state
         if collecting:
             gc.enable()
+
+
+@contextmanager
+def _watch_threads() -> Iterator[None]:
+    """Note the threads that are started: Python audits that from 3.12 on, and by other names from 3.13 on."""
+    start = threading.Thread.start
+
+    def note(thread: threading.Thread) -> None:
+        state = getattr(_watching, "state", None)
+        if state is not None and thread.name != _WATCHDOG:
+            state[0].append("started a thread")
+        start(thread)
+
+    with patch.object(threading.Thread, "start", note):
+        yield
 
 
 def _install() -> None:
@@ -61,5 +94,6 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
     state = getattr(_watching, "state", None)
     if state is None or event not in state[1]:
         return
-    if event != "open" or not str(arguments[0]).endswith(_IGNORED):
-        state[0].append(_EVENTS[event](arguments))
+    if event == "open" and str(arguments[0]).endswith(_IGNORED):
+        return
+    state[0].append(_EVENTS[event](arguments))

@@ -6,27 +6,32 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from importlib import import_module
+from itertools import chain, count
 from pathlib import Path
 
 from pool_core.errors import PluginError
-from pool_core.registry import Entry, Registry
+from pool_core.registry import Entry, Plugin, Registry
+from pool_core.registry.loading import list_missing
 from pool_core.registry.records import Kind
 from pool_core.testing.conformance.backend import BackendConformance
 from pool_core.testing.conformance.base import PluginConformance
 from pool_core.testing.conformance.policy import PolicyConformance
+from pool_core.testing.conformance.prompt_format import PromptFormatConformance
 from pool_core.testing.conformance.reader import ReaderConformance
 from pool_core.testing.conformance.task import TaskConformance
 from pool_core.testing.conformance.writer import WriterConformance
+from pool_core.watchdog import describe_error
 
 __all__ = ["KITS", "collect_suite", "run_suite"]
 
-#: The class that each kind of thing has to pass. A prompt format has none.
+#: The class that each kind of thing has to pass.
 KITS: dict[Kind, type[PluginConformance]] = {
     "task": TaskConformance,
     "backend": BackendConformance,
     "policy": PolicyConformance,
+    "prompt_format": PromptFormatConformance,
     "reader": ReaderConformance,
     "writer": WriterConformance,
 }
@@ -43,6 +48,9 @@ def collect_suite(name: str, registry: Registry | None = None) -> dict[str, type
     Everything that the plugin contributes is in it: what none of its own classes tests has the bare
     class of its kind, whose checks fail where they need examples.
 
+    Args:
+        name: The plugin, or its distribution: then all plugins of it.
+
     Raises:
         PluginError: no such plugin is active, or its classes cannot be imported.
     """
@@ -50,17 +58,23 @@ def collect_suite(name: str, registry: Registry | None = None) -> dict[str, type
     found = [plugin for plugin in registry.plugins if name in (plugin.record.name, plugin.record.distribution)]
     if not found:
         raise PluginError(f"no plugin {name!r} is installed", hint="see `pool plugins list`")
-    plugin = found[0]
-    if plugin.state != "active":
-        raise PluginError(f"the plugin {name!r} is {plugin.state}: {plugin.reason}")
     suite: dict[str, type[PluginConformance]] = {}
-    for module in registry.list_suites(plugin.record.name):
-        suite |= _find_classes(module, plugin.record.name)
-    for entry in plugin.entries:
-        kit = KITS.get(entry.kind)
-        if kit and not any(issubclass(one, kit) and one.use in (entry.qualified, entry.name) for one in suite.values()):
-            suite[_make_name(entry)] = type(_make_name(entry), (kit,), {"use": entry.qualified})
+    for plugin in found:
+        if plugin.state != "active":
+            raise PluginError(f"the plugin {plugin.record.name!r} is {plugin.state}: {plugin.reason}")
+        for module in registry.list_suites(plugin.record.name):
+            _add(suite, _find_classes(module, plugin))
+        _add(suite, _make_classes(plugin, suite.values()))
     return suite
+
+
+def _add(suite: dict[str, type[PluginConformance]], classes: Iterable[tuple[str, type[PluginConformance]]]) -> None:
+    """Add the classes, each under a name that is free: two modules may have classes of one name."""
+    for name, cls in classes:
+        if cls in suite.values():
+            continue
+        names = chain([name], (f"{name}{number}" for number in count(2)))
+        suite[next(free for free in names if free not in suite)] = cls
 
 
 def run_suite(name: str, *, results: Path | None = None, arguments: Sequence[str] = ()) -> int:
@@ -87,19 +101,39 @@ def run_suite(name: str, *, results: Path | None = None, arguments: Sequence[str
         return subprocess.run(command, cwd=path, env=environment, check=False).returncode  # noqa: S603 - our own
 
 
-def _find_classes(module: str, plugin: str) -> dict[str, type[PluginConformance]]:
+def _find_classes(module: str, plugin: Plugin) -> list[tuple[str, type[PluginConformance]]]:
+    """The classes of a module that the plugin names."""
     try:
         names = vars(import_module(module))
     except Exception as error:
-        text = f"{type(error).__name__}: {error}"
-        raise PluginError(f"the module {module!r} that the plugin {plugin!r} names fails: {text}") from error
-    return {
-        name if name.startswith("Test") else f"Test{name}": value
+        shown = f"the module {module!r} that the plugin {plugin.record.name!r} names fails: {describe_error(error)}"
+        raise PluginError(shown, hint=_write_hint(error, plugin)) from error
+    return [
+        (name if name.startswith("Test") else f"Test{name}", value)
         for name, value in names.items()
         if isinstance(value, type) and issubclass(value, PluginConformance) and value.use
-    }
+    ]
+
+
+def _write_hint(error: Exception, plugin: Plugin) -> str:
+    """What installs a module that is missing: all that the plugin offers is checked, what is optional as well."""
+    if not isinstance(error, ModuleNotFoundError):
+        return ""
+    missing = {entry.contribution.install: None for entry in plugin.entries if list_missing(entry.contribution)}
+    wanted = [f'"{text}"' for text in missing if text]
+    return f"pip install {' '.join(wanted)}" if wanted else f"install {error.name}"
+
+
+def _make_classes(
+    plugin: Plugin, known: Collection[type[PluginConformance]]
+) -> Iterator[tuple[str, type[PluginConformance]]]:
+    """A bare class for everything that the plugin contributes and none of the known classes tests."""
+    for entry in plugin.entries:
+        kit = KITS[entry.kind]
+        if not any(issubclass(one, kit) and one.use in (entry.qualified, entry.name) for one in known):
+            yield _make_name(entry), type(_make_name(entry), (kit,), {"use": entry.qualified})
 
 
 def _make_name(entry: Entry) -> str:
-    words = entry.name.replace("_", "-").replace(".", "-").split("-")
-    return f"Test{''.join(word.capitalize() for word in words)}{entry.kind.capitalize()}"
+    words = f"{entry.name}-{entry.kind}".replace("_", "-").replace(".", "-").split("-")
+    return f"Test{''.join(word.capitalize() for word in words)}"

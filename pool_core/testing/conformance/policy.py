@@ -156,7 +156,7 @@ class PolicyConformance(PluginConformance):
                 self.fail(f"the finding {finding.rule} has no message", "say what is wrong, and of whom")
 
     def test_findings_are_about_members(self) -> None:
-        """The members and the field of a finding are those of the pool."""
+        """The members of a finding are members of the pool."""
         for members, finding in self._findings():
             names = {member.name for member in members}
             if stranger := next((name for name in finding.members if name not in names), None):

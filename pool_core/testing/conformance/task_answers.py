@@ -47,8 +47,9 @@ class AnswerChecks(TaskSuite):
             values = self._dump(task, self._parse(task, example.make_answer(), example.row))
             if values is None:
                 continue
+            schema = task.output.model_json_schema(by_alias=False, mode="serialization")
             try:
-                Draft202012Validator(task.output.model_json_schema(mode="serialization")).validate(values)
+                Draft202012Validator(schema).validate(values)
             except SchemaMismatchError as error:
                 self.fail(f"{clip(values)} is not what the schema says: {error.message}", "let the model validate")
 
@@ -83,7 +84,8 @@ class AnswerChecks(TaskSuite):
                     self._parse(task, answer, example.row)
                 ran = os.environ.pop(hostile.TRIPWIRE, None)
                 if effects or ran:
-                    self.fail(f"parse of {clip(answer.text)} {effects[0]}", "read answers, and never run them")
+                    did = effects[0] if effects else "ran it"
+                    self.fail(f"parse of {clip(answer.text)} {did}", "read answers, and never run them")
 
     def test_parse_takes_empty_answers(self) -> None:
         """Answers without a text, with white space alone or with a call of a tool: an output or a `ParseError`."""

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, create_model, field_serializer
@@ -71,6 +72,32 @@ class UndescribedConfig(RightConfig):
 
 class LockedConfig(RightConfig):
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
+
+
+class ThawedPart(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    most: int = 1
+
+
+class LoosePart(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    most: int = 1
+
+
+class ThawedInsideConfig(RightConfig):
+    parts: list[ThawedPart] = Field([ThawedPart()], description="Parts.")
+
+
+class LooseInsideConfig(RightConfig):
+    parts: dict[str, LoosePart] = Field({"a": LoosePart()}, description="Parts.")
+
+
+class ThawedInside(RightTask):
+    Config = ThawedInsideConfig
+
+
+class LooseInside(RightTask):
+    Config = LooseInsideConfig
 
 
 class Thawed(RightTask):
@@ -158,6 +185,20 @@ class ReadsFile(RightTask):
     def render(self, row):
         with open(os.devnull) as file:
             return Prompt.chat(file.read() + "x")
+
+
+class StartsThread(RightTask):
+    def render(self, row):
+        thread = threading.Thread(target=int)
+        thread.start()
+        thread.join()
+        return super().render(row)
+
+
+class Prints(RightTask):
+    def render(self, row):
+        print("rendering")  # noqa: T201
+        return super().render(row)
 
 
 class NeedsText(RightTask):
@@ -273,3 +314,27 @@ class HoldsLambda(RightTask):
 class OrdersBySet(RightTask):
     def render(self, row):
         return Prompt.chat(" ".join({f"word-{number}" for number in range(20)}))
+
+
+class RunsInThread(RightTask):
+    def parse(self, answer, row):
+        def run():
+            try:
+                eval(answer.text or "")
+            except Exception:
+                pass
+
+        with ThreadPoolExecutor() as threads:
+            threads.submit(run)
+        return super().parse(answer, row)
+
+
+class AliasedOutput(BaseModel):
+    model_config = ConfigDict(validate_by_name=True)
+    said: str = Field(alias="words", serialization_alias="WORDS")
+
+
+class Aliased(RightTask):
+    """Right: a name that JSON has elsewhere is not that of the pool."""
+
+    Output = AliasedOutput
