@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,7 @@ def export_run(
     """
     fields = {name: msgspec.convert(type_, FieldType) for name, type_ in info.fields.items()}
     with store.freeze():  # the columns and the records are of one moment
-        columns = merge_columns(decode_json(row.data) for row in store.iterate_rows()) if layout != "long" else {}
-        schema = make_schema(layout, columns, fields, raw=raw, fallbacks=info.fallbacks)
+        schema = _Schema(store, layout, fields, raw=raw, fallbacks=info.fallbacks)
         names = list_names(fields, raw=raw, fallbacks=info.fallbacks)
         records = arrange(layout, read_generations(store, info, raw=raw), names)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -58,3 +59,28 @@ def export_run(
             with suppress(OSError):  # where there is nothing to remove, that is not what went wrong
                 temporary.unlink()
     return count
+
+
+class _Schema(Mapping[str, FieldType]):
+    """The types of the records' fields, found when a writer looks: for the columns of the rows all rows are read."""
+
+    def __init__(
+        self, store: Store, layout: Layout, fields: Mapping[str, FieldType], *, raw: bool, fallbacks: bool
+    ) -> None:
+        self._store = store
+        self._layout = layout
+        self._make = partial(make_schema, layout, fields=fields, raw=raw, fallbacks=fallbacks)
+
+    @cached_property
+    def _types(self) -> dict[str, FieldType]:
+        rows = () if self._layout == "long" else self._store.iterate_rows()
+        return self._make(columns=merge_columns(decode_json(row.data) for row in rows))
+
+    def __getitem__(self, name: str) -> FieldType:
+        return self._types[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._types)
+
+    def __len__(self) -> int:
+        return len(self._types)

@@ -331,6 +331,24 @@ def test_generations_that_are_left_early_hold_nothing(run):
         assert len(reader.read_rows()) == 4
 
 
+class Blind(JsonWriter):
+    """Never looks at the types."""
+
+    def write(self, records, schema):
+        return super().write(records, {})
+
+
+def test_rows_are_read_twice_only_for_a_writer_that_looks_at_the_types(run, export, monkeypatch):
+    run.start(ROWS)
+    reads = []
+    iterate = Store.iterate_rows
+    monkeypatch.setattr(Store, "iterate_rows", lambda store: (reads.append(1), iterate(store))[1])
+    export(writer=Blind)
+    assert len(reads) == 1
+    export(writer=Keeping)
+    assert len(reads) == 3
+
+
 def test_the_schema_is_of_the_same_moment_as_the_records(run, export, monkeypatch):
     """Rows that come in while the columns are being looked at are in neither."""
     import pool_core.data.export as module
