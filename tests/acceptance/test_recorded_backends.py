@@ -43,8 +43,8 @@ def litellm(monkeypatch):
             choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
             self.values = {"id": "r", "model": "m", "choices": [choice], "usage": {"prompt_tokens": 1}}
 
-        def model_dump_json(self):
-            return json.dumps(self.values)
+        def model_dump(self, mode):
+            return self.values
 
     async def acompletion(**arguments):
         return Reply(f"echo: {arguments['messages'][-1]['content']}")
