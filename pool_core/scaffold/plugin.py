@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ _FILES = Path(__file__).parent / "files"
 _ENDING = ".template"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 40
+_IMPORT = re.compile(r"^ *from \S+ import (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,9 @@ class NewPlugin:
 
     @property
     def class_name(self) -> str:
-        return "".join(word.capitalize() for word in self.name.split("-"))
+        name = "".join(word.capitalize() for word in self.name.split("-"))
+        taken = hasattr(builtins, name) or name in _list_imported(self.kind)
+        return f"My{name}" if taken else name
 
 
 def name_plugin(name: str, kind: PluginKind, installed: Iterable[Record]) -> NewPlugin:
@@ -110,6 +114,12 @@ def _render_files(plugin: NewPlugin) -> Iterator[tuple[Path, str]]:
             path = str(template.relative_to(_FILES / part)).removesuffix(_ENDING)
             text = template.read_text(encoding="utf-8")
             yield Path(Template(path).substitute(words)), Template(text).substitute(words)
+
+
+def _list_imported(kind: PluginKind) -> set[str]:
+    """What the templates import by name: a class of such a name would stand in its place."""
+    texts = (template.read_text(encoding="utf-8") for template in (_FILES / kind).rglob(f"*.py{_ENDING}"))
+    return {name.strip() for text in texts for names in _IMPORT.findall(text) for name in names.split(",")}
 
 
 def _write_requirement(version: str) -> str:

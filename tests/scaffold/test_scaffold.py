@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import re
 import tomllib
 
 import pytest
 
 from pool_core.errors import UsageError
+from pool_core.interfaces.backend import Backend
 from pool_core.recipe.yaml_source import read_yaml
 from pool_core.registry import Record
 from pool_core.scaffold.plugin import KINDS, NewPlugin, name_plugin, write_plugin
@@ -108,3 +112,22 @@ def test_the_command_says_what_it_wrote(tmp_path, capsys):
         main.run(["new", "plugin", "zz", "--into", str(tmp_path)])
     assert ended.value.code == 2
     assert "nothing is overwritten" in capsys.readouterr().err
+
+
+def test_a_class_never_takes_the_place_of_what_its_module_imports(tmp_path):
+    for kind in KINDS:
+        folder, files = write_plugin(NewPlugin("zz", kind), tmp_path / kind)
+        modules = [ast.parse((folder / file).read_text()) for file in files if file.suffix == ".py"]
+        imports = [node for module in modules for node in ast.walk(module) if isinstance(node, ast.ImportFrom)]
+        names = {alias.name for node in imports for alias in node.names if alias.name[0].isupper()}
+        for name in names - {"TYPE_CHECKING", "TestZz"}:
+            spelt = re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
+            assert NewPlugin(spelt, kind).class_name == f"My{name}"
+
+
+@pytest.mark.parametrize("name", ["none", "answer"])
+def test_a_plugin_of_an_odd_name_can_be_imported(tmp_path, monkeypatch, name):
+    folder, _ = write_plugin(NewPlugin(name, "backend"), tmp_path)
+    monkeypatch.syspath_prepend(folder)
+    module = importlib.import_module(f"pool_{name}.backend")
+    assert issubclass(getattr(module, f"My{name.capitalize()}"), Backend)

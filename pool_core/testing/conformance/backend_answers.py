@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pool_core.interfaces.backend import Backend
-from pool_core.interfaces.values import Prompt
+from pool_core.interfaces.values import Answer, Prompt
 from pool_core.testing.conformance.backend_suite import NOWHERE, BackendSuite
 from pool_core.testing.conformance.base import clip
+from pool_core.testing.replies import ReceivedRequest, Reply, make_chat_body
 
 __all__ = ["AnswerChecks"]
 
 _SEED, _STOP = 424_242, "STOP-HERE"
 
 
+#: Names of faults, and whether an answer tells of them.
+_ENDS: dict[str, Callable[[Answer], bool]] = {
+    "length": lambda answer: answer.finish_reason == "length",
+    "content-filter": lambda answer: answer.finish_reason == "content_filter",
+    "refusal": lambda answer: bool(answer.refusal) or answer.finish_reason == "content_filter",
+}
+_CURES = {
+    "length": 'finish_reason="length"',
+    "content-filter": 'finish_reason="content_filter"',
+    "refusal": "the text of the refusal as `refusal`",
+}
+
+
 class AnswerChecks(BackendSuite):
     """Single calls that are answered."""
 
     def test_it_answers(self) -> None:
-        """A plain request has an answer with a text."""
+        """A plain request has an answer with a text, and nothing is printed."""
         text = "Blue, naturally."
-        with self._serving(self._answer_all(text)) as server:
+        with self._serving(self._answer_all(text)) as server, self.listening("a call"):
             answer = self._converse(server.url, lambda backend: self._get(backend, self._request(backend)))
         if not isinstance(answer.text, str) or (self.supports.http and answer.text != text):
             self.fail(f"the answer's text is {clip(answer.text)}", "return what was answered, unchanged")
@@ -59,6 +74,36 @@ class AnswerChecks(BackendSuite):
             self.fail(f"the usage is {answer.usage!r}", "return Usage(input_tokens, output_tokens) of the reply")
         if not self.supports.usage and counts != (None, None):
             self.fail(f"the usage is {answer.usage!r}, and usage=False is declared", "declare usage=True")
+        if self.supports.usage and self.supports.http and type(self).make_reply is BackendSuite.make_reply:
+            self._check_counts(counts)
+
+    def _check_counts(self, counts: tuple[int | None, int | None]) -> None:
+        """Of the server's own reply what it counts is known, and what it does not count as well."""
+        given = make_chat_body("A plain answer.")["usage"]
+        if counts != (given["prompt_tokens"], given["completion_tokens"]):
+            self.fail(f"the server counts {given}, the usage is {counts}", "report what the server counts")
+
+        def omit(request: ReceivedRequest) -> Reply:
+            body = self.make_reply(request, "A plain answer.").body
+            assert isinstance(body, Mapping)
+            return Reply(body={name: value for name, value in body.items() if name != "usage"})
+
+        with self._serving(omit) as server:
+            answer = self._converse(server.url, lambda backend: self._get(backend, self._request(backend)))
+        if self.read_usage(answer) != (None, None):
+            self.fail(f"the server counts nothing, the usage is {answer.usage!r}", "report None, never a guess")
+
+    def test_answers_say_how_they_ended(self) -> None:
+        """That an answer was cut, withheld or declined is in it: else it passes for a whole one."""
+        self._need_http()
+        for name, is_told in _ENDS.items():
+            fault = self.faults.get(name)
+            if fault is None or name in self.inapplicable or (name == "refusal" and self._capabilities.takes == "text"):
+                continue
+            with self._serving([fault]) as server:
+                answer = self._converse(server.url, lambda backend: self._get(backend, self._request(backend)))
+            if not is_told(answer):
+                self.fail(f"{fault.what}: the answer is {clip(answer)}", f"give {_CURES[name]} to the Answer")
 
     def test_a_seed_is_honoured(self) -> None:
         """A seed is sent; in the process, equal seeds give equal answers."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pool_core.interfaces.backend import Backend
 from pool_core.interfaces.batch_backend import BatchBackend
-from pool_core.interfaces.values import Offer, Prompt, Request
+from pool_core.interfaces.values import Message, Offer, Prompt, Request
 from pool_core.testing.conformance.backend_suite import BackendSuite
 from pool_core.testing.conformance.base import clip
 from pool_core.testing.conformance.effects import watch_effects
@@ -85,7 +86,16 @@ class MadeChecks(BackendSuite):
             "the first prompt": backend.encode(first, self.sampling),
             "the second prompt": backend.encode(second, self.sampling),
             "another temperature": backend.encode(first, {**self.sampling, "temperature": 0.123}),
+            "64 tokens at most": backend.encode(first, {**self.sampling, "max_tokens": 64}),
+            "65 tokens at most": backend.encode(first, {**self.sampling, "max_tokens": 65}),
         }
+        if first.messages:
+            system, user = Message("system", "Be brief."), Message("user", "Hello.")
+            told, talk = (system, *first.messages), (user, Message("assistant", "Good day."), *first.messages)
+            bodies |= {
+                "it after a system message": backend.encode(replace(first, messages=told), self.sampling),
+                "it after other turns": backend.encode(replace(first, messages=talk), self.sampling),
+            }
         if self.supports.seed:
             bodies |= {f"the seed {seed}": backend.encode(first, {**self.sampling, "seed": seed}) for seed in (1, 2)}
         seen: dict[bytes, str] = {}

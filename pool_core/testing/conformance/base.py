@@ -8,8 +8,9 @@ import tempfile
 import traceback
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import cached_property, lru_cache
+from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, TypeVar
 
@@ -148,6 +149,15 @@ class PluginConformance:
             yield
         except (Exception, SystemExit) as error:  # noqa: BLE001 - told as the failure of the check
             self.fail(f"{what}: {describe(error)}", cure)
+
+    @contextmanager
+    def listening(self, what: str) -> Iterator[None]:
+        """Anything that is printed in the block fails the check: it would stand in the output of a command."""
+        printed = StringIO()
+        with redirect_stdout(printed):
+            yield
+        if printed.getvalue():
+            self.fail(f"{what} printed {clip(printed.getvalue())}", "print nothing; log instead")
 
     def call_elsewhere(self, what: str, function: Callable[..., T], *arguments: Any) -> T:
         """The result of ``function`` in a fresh interpreter."""

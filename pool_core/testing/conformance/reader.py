@@ -107,9 +107,10 @@ class ReaderConformance(PluginConformance):
     # The checks.
 
     def test_it_reads_the_examples(self) -> None:
-        """Each example's rows are there, in order and with plain JSON values."""
+        """Each example's rows are there, in order and with plain JSON values, and nothing is printed."""
         for example in self._examples(readable=True):
-            rows = [dict(row) for _, row in self._get(example.content, example.config)]
+            with self.listening("reading"):
+                rows = [dict(row) for _, row in self._get(example.content, example.config)]
             if rows != [dict(row) for row in example.rows or ()]:
                 self.fail(f"{clip(example.content)} gave {clip(rows)}, not {clip(example.rows)}", "correct one of them")
             with self.explaining(f"{clip(rows)} are no plain JSON values", "yield text, numbers, lists and dicts"):

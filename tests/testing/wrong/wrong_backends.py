@@ -201,3 +201,9 @@ class BreaksARun(RightBackend):
             return await super().generate(request)
         finally:
             self.busy = False
+
+
+class Prints(RightBackend):
+    async def generate(self, request):
+        print("asked")  # noqa: T201
+        return await super().generate(request)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pool_openai.backend import OpenAI
 
 from pool_core.errors import BackendError
-from pool_core.interfaces.values import Answer, Cause
+from pool_core.interfaces.values import Answer, Cause, Usage
 
 VARIABLE = "POOL_CONFORMANCE_KEY"
 
@@ -97,3 +97,43 @@ class NeverRefreshes(OpenAI):
     async def refresh(self):
         await super().refresh()
         return False
+
+
+class HidesEnd(OpenAI):
+    async def generate(self, request):
+        return replace(await super().generate(request), finish_reason="stop")
+
+
+class HidesRefusal(OpenAI):
+    async def generate(self, request):
+        return replace(await super().generate(request), refusal=None)
+
+
+class SwapsUsage(OpenAI):
+    async def generate(self, request):
+        answer = await super().generate(request)
+        usage = answer.usage and Usage(answer.usage.output_tokens, answer.usage.input_tokens)
+        return replace(answer, usage=usage)
+
+
+class InventsUsage(OpenAI):
+    async def generate(self, request):
+        answer = await super().generate(request)
+        return replace(answer, usage=answer.usage or Usage(1, 1))
+
+
+class DropsSystem(OpenAI):
+    def encode(self, prompt, sampling):
+        kept = tuple(message for message in prompt.messages if message.role != "system")
+        return super().encode(replace(prompt, messages=kept), sampling)
+
+
+class DropsTurns(OpenAI):
+    def encode(self, prompt, sampling):
+        kept = tuple(message for message in prompt.messages[:-1] if message.role == "system")
+        return super().encode(replace(prompt, messages=(*kept, *prompt.messages[-1:])), sampling)
+
+
+class DropsLimit(OpenAI):
+    def encode(self, prompt, sampling):
+        return super().encode(prompt, {name: value for name, value in sampling.items() if name != "max_tokens"})

@@ -174,3 +174,15 @@ class ChangesRecords(RightWriter):
     def encode(self, record, schema):
         record["text"] = f"'{record['text']}"
         return super().encode(record, schema)
+
+
+class PrintsRows(RightReader):
+    def read(self):
+        print("reading")  # noqa: T201
+        yield from super().read()
+
+
+class PrintsRecords(RightWriter):
+    def write(self, records, schema):
+        print("writing")  # noqa: T201
+        return super().write(records, schema)
