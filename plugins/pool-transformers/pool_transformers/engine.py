@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from threading import Event
 from typing import Any
 
@@ -34,7 +35,8 @@ class TorchEngine:
         self._tokenizer = tokenizer
         self._name = name
         self._stopping = Event()
-        own = model.generation_config
+        own = self._own = model.generation_config
+        model.generation_config = _quiet(own)
         eos = own.eos_token_id if own.eos_token_id is not None else tokenizer.eos_token_id
         self._ends = frozenset(eos if isinstance(eos, list | tuple) else [] if eos is None else [eos])
         self._pad = tokenizer.pad_token_id
@@ -145,7 +147,9 @@ class TorchEngine:
                     eos_token_id=sorted(self._ends) or None,
                     pad_token_id=self._pad,
                 ),
-                logits_processor=LogitsProcessorList([EachRowSamples(jobs, self._model.generation_config)]),
+                logits_processor=LogitsProcessorList(
+                    [EachRowSamples(jobs, self._own, [longest - len(one) for one in prompts])]
+                ),
                 stopping_criteria=StoppingCriteriaList([EachRowEnds(ends, longest, self._tokenizer, self._stopping)]),
             )
         new = made[:, longest:].tolist()
@@ -180,3 +184,14 @@ class TorchEngine:
             else:
                 low = middle + 1
         return low
+
+
+def _quiet(own: Any) -> Any:
+    """A model's generation configuration without what `EachRowSamples` does, and without beams.
+
+    What a call says is overridden by the model's own wherever it is also the library's default, in some versions.
+    """
+    quiet = deepcopy(own)
+    quiet.do_sample, quiet.num_beams, quiet.repetition_penalty = False, 1, 1.0
+    quiet.temperature = quiet.top_k = quiet.top_p = quiet.min_p = None
+    return quiet

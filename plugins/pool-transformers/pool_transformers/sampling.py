@@ -33,24 +33,30 @@ class EachRowSamples(LogitsProcessor):
     Maddison, Tarlow and Minka, "A* Sampling", 2014). So a row's seed decides its text whatever the other rows are.
     """
 
-    def __init__(self, jobs: Sequence[Job], defaults: Any) -> None:
+    def __init__(self, jobs: Sequence[Job], defaults: Any, starts: Sequence[int]) -> None:
         """Prepare.
 
         Args:
             defaults: the model's own generation configuration, for parameters that a request does not set.
+            starts: where each row's prompt begins; before it is padding, which is no part of the row.
         """
         self._rows = [_Row(job, defaults) for job in jobs]
+        self._starts = starts
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """The scores of the next token."""
-        return torch.cat([row.draw(input_ids[n : n + 1], scores[n : n + 1]) for n, row in enumerate(self._rows)])
+        rows = enumerate(zip(self._rows, self._starts, strict=True))
+        return torch.cat([row.draw(input_ids[n : n + 1, start:], scores[n : n + 1]) for n, (row, start) in rows])
 
 
 class _Row:
     def __init__(self, job: Job, defaults: Any) -> None:
         self._processors: list[Any] = []
-        if job.repetition_penalty is not None:
-            self._processors.append(RepetitionPenaltyLogitsProcessor(job.repetition_penalty))
+        penalty = job.repetition_penalty
+        if penalty is None:
+            penalty = getattr(defaults, "repetition_penalty", None)
+        if penalty not in (None, 1.0):
+            self._processors.append(RepetitionPenaltyLogitsProcessor(float(penalty)))
         asked = {name: getattr(job, name) for name in ("temperature", "top_k", "top_p", "min_p")}
         if getattr(defaults, "do_sample", False):
             asked = {name: getattr(defaults, name, None) if value is None else value for name, value in asked.items()}

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -75,7 +77,7 @@ def test_the_sample_is_one_of_the_softmax(engine):
     expected = torch.softmax(logits / 1.5, -1) * draws
     jobs = [make_job("", temperature=1.5, seed=seed) for seed in range(draws)]
     rows = torch.zeros((draws, 1), dtype=torch.long)
-    scores = EachRowSamples(jobs, engine._model.generation_config)(rows, logits.expand(draws, -1))
+    scores = EachRowSamples(jobs, engine._own, [0] * draws)(rows, logits.expand(draws, -1))
     found = scores.argmax(-1).bincount(minlength=len(logits))
     assert float(((found - expected) ** 2 / expected).sum()) < 15.1  # the 99th percentile with 5 degrees of freedom
 
@@ -106,12 +108,50 @@ def test_each_row_has_its_own_parameters(engine, answers):
     assert found[2].usage.output_tokens < found[0].usage.output_tokens
 
 
-def test_without_a_temperature_the_model_decides_how(tiny_model, answers):
-    engine = TorchEngine.load(TransformersConfig(model=str(tiny_model)))
-    assert ask(engine, make_job("Describe the blue tree.")) == [answers["Describe the blue tree."]]
-    engine._model.generation_config.do_sample = True
-    engine._model.generation_config.temperature = 5.0
-    assert len(set(ask(engine, *(make_job("Describe the blue tree.", seed=n) for n in range(4))))) > 1
+@pytest.fixture
+def load_with(tiny_model, tmp_path):
+    """Load a copy of the model whose own generation configuration says something."""
+
+    def load(**own):
+        shutil.copytree(tiny_model, tmp_path / "model")
+        path = tmp_path / "model" / "generation_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | own))
+        return TorchEngine.load(TransformersConfig(model=str(tmp_path / "model")))
+
+    return load
+
+
+def test_without_a_temperature_the_model_decides_how(engine, load_with, answers):
+    asked = "Describe the blue tree."
+    assert ask(engine, make_job(asked)) == [answers[asked]]
+    hot = load_with(do_sample=True, temperature=5.0)
+    assert len(set(ask(hot, *(make_job(asked, seed=n) for n in range(4))))) > 1
+    assert len(set(ask(hot, *(make_job(asked, seed=1) for n in range(3))))) == 1
+    assert ask(hot, *[make_job(asked, temperature=0)] * 3) == [answers[asked]] * 3
+
+
+def test_the_models_own_beams_are_left_out(load_with, answers):
+    engine = load_with(num_beams=3)
+    assert ask(engine, *(make_job(text, temperature=0) for text in answers)) == list(answers.values())
+
+
+def test_the_models_own_penalty_holds_where_the_request_has_none(engine, load_with):
+    asked = ["Describe the red fox.", "Describe the blue tree of the green stone."]
+    expected = ask(engine, *(make_job(text, temperature=0, repetition_penalty=5.0) for text in asked))
+    own = load_with(repetition_penalty=5.0)
+    assert ask(own, *(make_job(text, temperature=0) for text in asked)) == expected
+    plain = ask(engine, *(make_job(text, temperature=0) for text in asked))
+    assert ask(own, *(make_job(text, temperature=0, repetition_penalty=1.0) for text in asked)) == plain != expected
+
+
+def test_padding_is_no_part_of_a_row(engine):
+    """A model without a token for padding pads with the end of its turn, which a penalty would then make unlikely."""
+    tokenizer = copy.deepcopy(engine._tokenizer)
+    tokenizer.pad_token = None
+    ending = TorchEngine(engine._model, tokenizer, "m")
+    job = Job(Prompt(text='{"thing": "fox", "colour": "red"'), 20, temperature=0, repetition_penalty=5.0)
+    long = Job(Prompt(text="Describe the green stone. " * 4), 20, temperature=0)
+    assert ask(ending, job, long)[0] == ask(ending, job)[0]
 
 
 def test_text_is_taken_as_it_is(engine):
@@ -178,8 +218,6 @@ def test_no_room_for_a_batch_is_told_and_halved(tiny_model, answers, monkeypatch
     ],
 )
 def test_a_model_that_cannot_be_used_says_why(tiny_model, tmp_path, spoil, text):
-    import shutil
-
     folder = tmp_path / "copy"
     shutil.copytree(tiny_model, folder)
     spoil(folder)
