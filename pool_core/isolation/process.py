@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
+import select
 import signal
 import socket
 import sys
@@ -43,18 +43,15 @@ from pool_core.isolation.messages import (
 
 __all__ = ["run"]
 
-#: ``PR_SET_PDEATHSIG`` of Linux's prctl(2).
-_PARENT_DEATH_SIGNAL = 1
-
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(ToChild)
 
 
 def run() -> NoReturn:
     """Be a backend's process, and end without waiting for threads that the backend may have left."""
-    channel = _Channel(take_channel())
-    _die_with_owner()
-    asyncio.run(_Host(channel).serve())
+    channel = take_channel()
+    _start_guard(channel)
+    asyncio.run(_Host(_Channel(channel)).serve())
     sys.stderr.flush()
     os._exit(0)
 
@@ -188,16 +185,25 @@ def _make_backend(sent: SentBackend) -> Backend[Any]:
     return backend
 
 
-def _die_with_owner() -> None:
-    """Have the kernel end this process with its owner, even while C code holds up all of its threads. Linux alone can.
+def _start_guard(channel: socket.socket) -> None:
+    """Have a process beside this one end all that this one has started, and this one, once it or its owner is gone.
 
-    Elsewhere, and for what runs beside, the end of the socket tells.
+    It may not come to that itself, while C code holds up its threads or when it is killed. What it has started, such
+    as an engine that holds a GPU's memory, would go on for ever.
     """
+    backend = os.getpid()
+    if os.fork():
+        return
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the backend
+    ends = select.poll()
+    ends.register(channel, 0)  # the other end's closing, not what can be read
     if sys.platform == "linux":
-        owner = os.getppid()
-        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-        if os.getppid() != owner:
-            _end_all()
+        with suppress(ProcessLookupError):
+            ends.register(os.pidfd_open(backend), select.POLLIN)
+            ends.poll()
+    else:
+        ends.poll()
+    os.killpg(0, signal.SIGKILL)
 
 
 def _end_all() -> NoReturn:

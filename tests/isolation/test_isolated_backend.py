@@ -549,7 +549,7 @@ async def run():
     sent = describe_backend("bad/misbehaving", pool_misbehaving.Misbehaving, config, {})
     backend = Isolated(pool_misbehaving.Misbehaving(config), sent, Isolation(), None, bills=False)
     await backend.open()
-    answer = await backend.generate(Request(1, Prompt.chat("pid"), {}, 0, b"", 100.0))
+    answer = await backend.generate(Request(1, Prompt.chat(sys.argv[3]), {}, 0, b"", 100.0))
     order = Request(2, Prompt.chat(sys.argv[2]), {}, 0, b"", 100.0)
     call = asyncio.ensure_future(backend.generate(order))
     await asyncio.sleep(0.3)
@@ -560,12 +560,13 @@ asyncio.run(run())
 """
 
 
+@pytest.mark.parametrize("whose", ["pid", "spawn"], ids=["itself", "what it has started"])
 @pytest.mark.parametrize("busy", ["wait 100", "block {}"])
-def test_the_process_ends_when_its_owner_is_killed(wait_until_gone, tmp_path, busy):
+def test_the_process_ends_when_its_owner_is_killed(wait_until_gone, tmp_path, busy, whose):
     busy = busy.format(tmp_path / "blocked")
     modules = Path(__file__).parent / "modules"
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(modules), busy], stdout=subprocess.PIPE, text=True)
-    with owner:
+    command = [sys.executable, "-c", OWNER, str(modules), busy, whose]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
         pid = int(owner.stdout.readline())
         owner.kill()
     asyncio.run(wait_until_gone(pid))
