@@ -24,6 +24,9 @@ from pool_transformers.sampling import EachRowEnds, EachRowSamples, Ends
 
 __all__ = ["TorchEngine"]
 
+#: What stands in errors of torch that have no class of their own: the processor's memory, and cuBLAS's.
+_NO_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
 
 class TorchEngine:
     """A causal language model and its tokenizer."""
@@ -33,6 +36,9 @@ class TorchEngine:
         self._tokenizer = tokenizer
         self._name = name
         self._stopping = Event()
+        # what a map leaves to the processor lies on "meta", and goes to the first real device when it is used
+        devices = (weights.device for weights in model.parameters())
+        self._device = next((device for device in devices if device.type != "meta"), torch.device("cpu"))
         own = model.generation_config
         eos = own.eos_token_id if own.eos_token_id is not None else tokenizer.eos_token_id
         self._ends = frozenset(eos if isinstance(eos, list | tuple) else [] if eos is None else [eos])
@@ -93,12 +99,7 @@ class TorchEngine:
             except BackendError as error:
                 found[number] = error
         if prompts:
-            try:
-                answers = self._generate([jobs[number] for number in prompts], list(prompts.values()))
-            except (torch.OutOfMemoryError, MemoryError) as error:
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
-                raise NoRoomError(str(error).partition("\n")[0]) from None
+            answers = self._try_to_generate([jobs[number] for number in prompts], list(prompts.values()))
             for number, answer in zip(prompts, answers, strict=True):
                 found[number] = answer
         return [one for one in found if one is not None]
@@ -125,8 +126,20 @@ class TorchEngine:
             )
         return list(tokens)
 
+    def _try_to_generate(self, jobs: Sequence[Job], prompts: Sequence[list[int]]) -> list[Answer]:
+        """Answer prompts. Raises `NoRoomError`; the memory is then given back, for others that use the device."""
+        try:
+            return self._generate(jobs, prompts)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            reason = str(error).partition("\n")[0]
+        if torch.cuda.is_available():  # here, since the error holds the batch that failed
+            torch.cuda.empty_cache()
+        raise NoRoomError(reason)
+
     def _generate(self, jobs: Sequence[Job], prompts: Sequence[list[int]]) -> list[Answer]:
-        device, longest = self._model.device, max(map(len, prompts))
+        device, longest = self._device, max(map(len, prompts))
         ids = torch.full((len(jobs), longest), self._pad, dtype=torch.long)
         mask = torch.zeros_like(ids)
         for row, tokens in enumerate(prompts):
@@ -179,3 +192,7 @@ class TorchEngine:
             else:
                 low = middle + 1
         return low
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in _NO_MEMORY)
