@@ -51,9 +51,9 @@ _decoder = msgspec.msgpack.Decoder(ToChild)
 
 def run() -> NoReturn:
     """Be a backend's process, and end without waiting for threads that the backend may have left."""
-    _start_guard()
-    channel = _Channel(take_channel())
-    asyncio.run(_Host(channel).serve())
+    channel = take_channel()
+    _start_guard(channel)
+    asyncio.run(_Host(_Channel(channel)).serve())
     sys.stderr.flush()
     os._exit(0)
 
@@ -199,21 +199,27 @@ def _make_backend(sent: SentBackend) -> Backend[Any]:
     return backend
 
 
-def _start_guard() -> None:
-    """Start what ends this process, and all that it starts, with the owner: even while C code holds up its threads.
+def _start_guard(channel: socket.socket) -> None:
+    """Have a process beside this one end all that this one has started, and this one, once it or its owner is gone.
 
-    It is a copy of this process, made while that has one thread, which waits until nobody reads the standard error
-    any more. The kernel's own way, a signal at the parent's death, ends this process alone.
+    It may not come to that itself, while C code holds up its threads or when it is killed. What it has started, such
+    as an engine that holds a GPU's memory, would go on for ever. The kernel's own way, a signal at the parent's death,
+    ends this process alone.
     """
+    backend = os.getpid()
     if os.fork():
         return
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        os.closerange(0, 2)  # the socket: its end is that of the process beside
-        waiting = select.poll()
-        waiting.register(2, 0)
-        waiting.poll()
+            signal.signal(number, signal.SIG_IGN)  # meant for the backend
+        ends = select.poll()
+        ends.register(channel, 0)  # the other end's closing, not what can be read
+        if sys.platform == "linux":
+            with suppress(ProcessLookupError):
+                ends.register(os.pidfd_open(backend), select.POLLIN)
+                ends.poll()
+        else:
+            ends.poll()
         os.killpg(0, signal.SIGKILL)
     finally:
         os._exit(1)

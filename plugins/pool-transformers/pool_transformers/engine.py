@@ -26,6 +26,9 @@ from pool_transformers.sampling import EachRowEnds, EachRowSamples, Ends
 
 __all__ = ["TorchEngine"]
 
+#: What stands in errors of torch that have no class of their own: the processor's memory, and cuBLAS's.
+_NO_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
 
 class TorchEngine:
     """A causal language model and its tokenizer."""
@@ -35,6 +38,9 @@ class TorchEngine:
         self._tokenizer = tokenizer
         self._name = name
         self._stopping = Event()
+        # what a map leaves to the processor lies on "meta", and goes to the first real device when it is used
+        devices = (weights.device for weights in model.parameters())
+        self._device = next((device for device in devices if device.type != "meta"), torch.device("cpu"))
         own = self._own = model.generation_config
         model.generation_config = _quiet(own)
         eos = own.eos_token_id if own.eos_token_id is not None else tokenizer.eos_token_id
@@ -96,12 +102,7 @@ class TorchEngine:
             except BackendError as error:
                 found[number] = error
         if prompts:
-            try:
-                answers = self._generate([jobs[number] for number in prompts], list(prompts.values()))
-            except (torch.OutOfMemoryError, MemoryError) as error:
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
-                raise NoRoomError(str(error).partition("\n")[0]) from None
+            answers = self._try_to_generate([jobs[number] for number in prompts], list(prompts.values()))
             for number, answer in zip(prompts, answers, strict=True):
                 found[number] = answer
         return [one for one in found if one is not None]
@@ -128,8 +129,20 @@ class TorchEngine:
             )
         return list(tokens)
 
+    def _try_to_generate(self, jobs: Sequence[Job], prompts: Sequence[list[int]]) -> list[Answer]:
+        """Answer prompts. Raises `NoRoomError`; the memory is then given back, for others that use the device."""
+        try:
+            return self._generate(jobs, prompts)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            reason = str(error).partition("\n")[0]
+        if torch.cuda.is_available():  # here, since the error holds the batch that failed
+            torch.cuda.empty_cache()
+        raise NoRoomError(reason)
+
     def _generate(self, jobs: Sequence[Job], prompts: Sequence[list[int]]) -> list[Answer]:
-        device, longest = self._model.device, max(map(len, prompts))
+        device, longest = self._device, max(map(len, prompts))
         ids = torch.full((len(jobs), longest), self._pad, dtype=torch.long)
         mask = torch.zeros_like(ids)
         for row, tokens in enumerate(prompts):
@@ -195,3 +208,7 @@ def _quiet(own: Any) -> Any:
     quiet.do_sample, quiet.num_beams, quiet.repetition_penalty = False, 1, 1.0
     quiet.temperature = quiet.top_k = quiet.top_p = quiet.min_p = None
     return quiet
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in _NO_MEMORY)

@@ -50,7 +50,7 @@ def make_tokenizer():
     return tokenizer
 
 
-def make_model(tokenizer):
+def make_model(tokenizer, heads=4):
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -62,8 +62,8 @@ def make_model(tokenizer):
             hidden_size=64,
             intermediate_size=128,
             num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
+            num_attention_heads=heads,
+            num_key_value_heads=heads // 2,
             max_position_embeddings=256,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,

@@ -172,6 +172,17 @@ def test_a_prompt_that_does_not_fit_fails_alone_and_an_answer_ends_at_the_window
     assert cut.usage.input_tokens + cut.usage.output_tokens <= 256
 
 
+@pytest.mark.filterwarnings("ignore:You are calling .generate")
+def test_first_layers_may_be_left_elsewhere_by_a_map(tiny_model, answers):
+    """They lie on "meta" then, as those do that a map leaves to the processor beside a GPU."""
+    pytest.importorskip("accelerate", reason="accelerate is not installed; the environment `engines` of tox has it")
+    places = dict.fromkeys(["model.rotary_emb", "model.layers", "model.norm", "lm_head"], "cpu")
+    config = TransformersConfig(model=str(tiny_model), device_map={"model.embed_tokens": "disk", **places})
+    engine = TorchEngine.load(config)
+    assert engine._model.device.type == "meta"
+    assert ask(engine, make_job("Describe the red fox.", temperature=0)) == [answers["Describe the red fox."]]
+
+
 def test_a_template_that_refuses_says_so(tiny_model):
     engine = TorchEngine.load(TransformersConfig(model=str(tiny_model)))
     engine._tokenizer.chat_template = "{{ raise_exception('no such role') }}"
@@ -179,15 +190,20 @@ def test_a_template_that_refuses_says_so(tiny_model):
     assert (error.cause, str(error)) == (Cause.BAD_REQUEST, "the model's chat template refuses it: no such role")
 
 
-def test_no_room_for_a_batch_is_told_and_halved(tiny_model, answers, monkeypatch, make_request):
-    """The device's allocator is played: everything else is real."""
+def raise_as_a_gpu():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.\nmore")
+
+
+@pytest.mark.parametrize("fail", [raise_as_a_gpu, lambda: torch.empty(1 << 60)], ids=["gpu", "processor"])
+def test_no_room_for_a_batch_is_told_and_halved(tiny_model, answers, monkeypatch, make_request, fail):
+    """A GPU's allocator is played, and the processor's asked for what nobody has: everything else is real."""
     sizes = []
 
     def forward(self, *arguments, **options):
         rows = (options.get("input_ids") if options.get("input_ids") is not None else arguments[0]).shape[0]
         sizes.append(rows)
         if rows > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.\nmore")
+            fail()
         return original(self, *arguments, **options)
 
     from transformers import LlamaForCausalLM

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import TemplateError
+from vllm import exceptions
 from vllm.engine.arg_utils import AsyncEngineArgs
-from vllm.exceptions import GracefulHTTPError, VLLMClientError
 from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
@@ -18,6 +20,17 @@ from pool_core.interfaces.values import Answer, Cause, Prompt, Usage
 from pool_vllm.config import VllmConfig
 
 __all__ = ["VllmEngine"]
+
+
+def _find_errors(name: str) -> tuple[type[Exception], ...]:
+    """The error of vLLM with this name. Earlier releases, such as 0.26, have none of those that are asked for here."""
+    found = getattr(exceptions, name, None)
+    return () if found is None else (found,)
+
+
+_FULL: tuple[type[Exception], ...] = _find_errors("GracefulHTTPError")
+_REFUSALS: tuple[type[Exception], ...] = (ValueError, *_find_errors("VLLMClientError"))
+_FAILURES: tuple[type[Exception], ...] = (EngineGenerateError, *_find_errors("VLLMServerError"))
 
 
 class VllmEngine:
@@ -36,13 +49,17 @@ class VllmEngine:
         Raises:
             BackendError: it cannot be loaded; the member is stopped.
         """
+        # It would fork by default, which CUDA does not survive where this process has looked for a GPU.
+        os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
         try:
             arguments = AsyncEngineArgs(
                 model=config.model, revision=config.revision, dtype=config.dtype, **config.engine
             )
             engine = AsyncLLM.from_engine_args(arguments)
         except (OSError, ValueError, TypeError, RuntimeError) as error:
-            raise BackendError(Cause.BAD_REQUEST, f"the model {config.model} cannot be loaded: {error}") from error
+            hint = "see what vLLM wrote, with `isolate: false`" if isinstance(error, RuntimeError) else ""
+            text = f"the model {config.model} cannot be loaded: {error}"
+            raise BackendError(Cause.BAD_REQUEST, text, hint=hint) from error
         made = cls(engine, config)
         if config.takes == "chat" and not made._tokenizer.chat_template:
             engine.shutdown()
@@ -68,6 +85,9 @@ class VllmEngine:
             last = None
             async for output in self._engine.generate({"prompt_token_ids": tokens}, parameters, id_):
                 last = output
+        except asyncio.CancelledError:
+            await self._engine.abort(id_)  # vLLM itself does not, as long as it takes the request in
+            raise
         except EngineDeadError as error:
             raise BackendError(
                 Cause.SERVER,
@@ -75,11 +95,11 @@ class VllmEngine:
                 stops_member=True,
                 hint="see what the engine wrote, with `isolate: false`; the same command goes on",
             ) from error
-        except EngineGenerateError as error:
+        except _FAILURES as error:
             raise BackendError(Cause.SERVER, f"vLLM failed: {error.__cause__ or error}") from error
-        except GracefulHTTPError as error:
+        except _FULL as error:
             raise BackendError(Cause.OVERLOADED, f"vLLM takes no more at the moment: {error}") from error
-        except (VLLMClientError, ValueError) as error:
+        except _REFUSALS as error:
             raise BackendError(Cause.BAD_REQUEST, f"vLLM refuses the request: {error}") from error
         if last is None or not last.outputs:
             raise BackendError(Cause.BAD_REPLY, "vLLM gave no output")

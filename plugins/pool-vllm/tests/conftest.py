@@ -23,6 +23,8 @@ def _stub_of_vllm(monkeypatch):
     """``import vllm`` finds the stand-in, here and in processes that are started from here."""
     _forget()
     monkeypatch.syspath_prepend(str(STUB))
+    monkeypatch.setenv("VLLM_WORKER_MULTIPROC_METHOD", "")
+    monkeypatch.delenv("VLLM_WORKER_MULTIPROC_METHOD")  # set and taken away, so that it is put back as it was
     yield
     _forget()
 

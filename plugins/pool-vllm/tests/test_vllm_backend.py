@@ -52,6 +52,7 @@ def test_a_schema_constrains(make_request):
     [
         ("dead", Cause.SERVER, "vLLM's engine is dead: the core ended"),
         ("fails", Cause.SERVER, "vLLM failed: a kernel failed"),
+        ("lost", Cause.SERVER, "vLLM failed: a worker is gone"),
         ("full", Cause.OVERLOADED, "vLLM takes no more at the moment: the queue is full"),
         ("wrong", Cause.BAD_REQUEST, "vLLM refuses the request: no such thing"),
         ("nothing", Cause.BAD_REPLY, "vLLM gave no output"),
@@ -69,6 +70,22 @@ def test_each_error_has_a_cause(make_request, text, cause, message):
     assert (error.cause, error.message, error.stops_member) == (cause, message, text == "dead")
 
 
+def test_a_release_that_has_no_errors_of_its_own_is_understood(make_request, monkeypatch):
+    """0.26 refuses with `ValueError` alone, and its two errors of the engine have no base of vLLM's."""
+    import vllm.v1.engine.async_llm
+
+    for name in ("GracefulHTTPError", "VLLMClientError", "VLLMServerError"):
+        monkeypatch.delattr(vllm.exceptions, name)
+
+    async def work(backend):
+        with pytest.raises(BackendError, match="vLLM refuses the request: temperature must be non-negative"):
+            await backend.generate(make_request("hi", temperature=-1))
+        with pytest.raises(BackendError, match="vLLM failed: a kernel failed"):
+            await backend.generate(make_request("fails"))
+
+    run_backend(work)
+
+
 def test_a_parameter_that_vllm_refuses_and_a_role_that_the_template_refuses(make_request):
     async def work(backend):
         with pytest.raises(BackendError, match="vLLM refuses the request: temperature must be non-negative"):
@@ -79,18 +96,21 @@ def test_a_parameter_that_vllm_refuses_and_a_role_that_the_template_refuses(make
     run_backend(work)
 
 
-def test_a_call_that_is_given_up_is_aborted_and_closing_shuts_down(make_request):
+@pytest.mark.parametrize("turns", [1, 2, 3], ids=["taken in", "waiting", "still waiting"])
+def test_a_call_that_is_given_up_is_aborted_and_closing_shuts_down(make_request, turns):
     async def work(backend):
+        engine = backend._engine._engine
         call = asyncio.ensure_future(backend.generate(make_request("hi")))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert engine.unfinished == ["1"]
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        return backend._engine._engine
+        return engine
 
     engine = run_backend(work, engine={"stub_seconds": 60.0})
-    assert engine.aborted == ["1"]
+    assert engine.unfinished == []
     assert engine.stopped
 
 
@@ -98,6 +118,13 @@ def test_a_call_that_is_given_up_is_aborted_and_closing_shuts_down(make_request)
     ("config", "message"),
     [
         ({"model": "nowhere"}, "the model nowhere cannot be loaded: nowhere is no model"),
+        (
+            {"model": "broken"},
+            (
+                "the model broken cannot be loaded: Engine core initialization failed. See root cause above.\n"
+                "  see what vLLM wrote, with `isolate: false`"
+            ),
+        ),
         (
             {"model": "base"},
             (
@@ -111,6 +138,17 @@ def test_a_model_that_cannot_be_used_says_why(config, message):
     with pytest.raises(BackendError) as caught:
         run_backend(None, **config)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(("said", "expected"), [(None, "spawn"), ("fork", "fork")])
+def test_the_engines_process_is_no_fork_unless_somebody_says_so(monkeypatch, said, expected):
+    if said:
+        monkeypatch.setenv("VLLM_WORKER_MULTIPROC_METHOD", said)
+
+    async def work(backend):
+        return backend._engine._engine.started_by
+
+    assert run_backend(work) == expected
 
 
 def test_an_argument_that_the_engine_does_not_know_is_told():

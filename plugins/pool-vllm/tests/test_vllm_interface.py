@@ -23,13 +23,14 @@ USED = [
     ("outputs.py", "CompletionOutput", None, ["text", "token_ids", "finish_reason"]),
     ("v1/engine/async_llm.py", "AsyncLLM", "from_engine_args", ["cls", "engine_args"]),
     ("v1/engine/async_llm.py", "AsyncLLM", "generate", ["self", "prompt", "sampling_params", "request_id"]),
+    ("v1/engine/async_llm.py", "AsyncLLM", "abort", ["self", "request_id"]),
     ("v1/engine/async_llm.py", "AsyncLLM", "shutdown", ["self", "timeout"]),
     ("v1/engine/async_llm.py", "AsyncLLM", "get_tokenizer", ["self"]),
     ("v1/engine/exceptions.py", "EngineDeadError", None, []),
     ("v1/engine/exceptions.py", "EngineGenerateError", None, []),
-    ("exceptions.py", "VLLMClientError", None, []),
-    ("exceptions.py", "GracefulHTTPError", None, []),
 ]
+#: Errors that are asked for by name; earlier releases have none of them, and raise `ValueError`.
+ERRORS = {"VLLMClientError", "VLLMServerError", "GracefulHTTPError"}
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,21 @@ def test_what_is_used_is_there(source, path, class_name, method, names):
     )
     assert [argument.arg for argument in found.args.args[: len(names)]] == names
     assert len(found.args.args) - len(found.args.defaults) <= len(names), "further parameters have defaults"
+
+
+def test_its_errors_are_there_or_are_values(source):
+    tree = ast.parse((source / "exceptions.py").read_text(encoding="utf-8"))
+    bases = {
+        node.name: [base.id for base in node.bases if isinstance(base, ast.Name)]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    }
+    if "VLLMError" in bases:
+        assert bases.keys() >= ERRORS
+        assert bases["VLLMValidationError"] == ["VLLMClientError"]
+    else:
+        assert not ERRORS & bases.keys()
+        assert bases["VLLMValidationError"] == ["ValueError"]
 
 
 def test_each_parameter_that_is_given_is_one_of_vllms(source):

@@ -13,5 +13,9 @@ class VLLMServerError(VLLMError):
     """The engine failed."""
 
 
+class GenerationError(VLLMServerError):
+    """A request failed in the engine."""
+
+
 class GracefulHTTPError(VLLMError):
     """Not now."""

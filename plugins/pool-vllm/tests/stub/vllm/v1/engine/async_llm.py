@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+import os
 import random
 from dataclasses import dataclass, field
 
 from jinja2 import Environment, TemplateError
 
-from vllm.exceptions import GracefulHTTPError, VLLMClientError
+from vllm.exceptions import GenerationError, GracefulHTTPError, VLLMClientError
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
@@ -15,6 +16,7 @@ WORDS = ["red", "blue", "green", "fox", "boat", "tree", "stone", "river"]
 FAILURES = {
     "dead": EngineDeadError("the core ended"),
     "fails": EngineGenerateError("a kernel failed"),
+    "lost": GenerationError("a worker is gone"),
     "full": GracefulHTTPError("the queue is full"),
     "wrong": VLLMClientError("no such thing"),
 }
@@ -54,14 +56,17 @@ class AsyncLLM:
     def __init__(self, arguments):
         self.model_config = ModelConfig(arguments.max_model_len)
         self.tokenizer = Tokenizer()
-        self.aborted = []
+        self.unfinished = []
         self.stopped = False
+        self.started_by = os.environ.get("VLLM_WORKER_MULTIPROC_METHOD", "fork")
         self.seconds = arguments.stub_seconds
 
     @classmethod
     def from_engine_args(cls, engine_args):
         if engine_args.model == "nowhere":
             raise OSError("nowhere is no model")
+        if engine_args.model == "broken":
+            raise RuntimeError("Engine core initialization failed. See root cause above.")
         made = cls(engine_args)
         if engine_args.model == "base":
             made.tokenizer.chat_template = None
@@ -73,14 +78,20 @@ class AsyncLLM:
     def shutdown(self, timeout=None):
         self.stopped = True
 
+    async def abort(self, request_id, internal=False):
+        self.unfinished = [one for one in self.unfinished if one != request_id]
+
     async def generate(self, prompt, sampling_params, request_id):
         assert sampling_params.output_kind is RequestOutputKind.FINAL_ONLY
         text = "".join(map(chr, prompt["prompt_token_ids"])).rpartition(": ")[2].strip()
+        self.unfinished.append(request_id)
+        await asyncio.sleep(0)  # sends it to the core; whoever gives it up now leaves it there
         try:
             await asyncio.sleep(self.seconds)
         except asyncio.CancelledError:
-            self.aborted.append(request_id)
+            await self.abort(request_id)
             raise
+        self.unfinished.remove(request_id)
         if text in FAILURES:
             raise FAILURES[text]
         if text == "nothing":
