@@ -15,7 +15,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-import pool_core.interfaces.first_model  # noqa: F401 - before the first model of this module
+import pool_core.first_model  # noqa: F401 - before the first model of this module
 from pool_core.errors import PluginError
 
 __all__ = ["PluginClass", "PluginConfig", "RecipePath"]

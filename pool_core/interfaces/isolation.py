@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-import pool_core.interfaces.first_model  # noqa: F401 - before the first model of this module
+import pool_core.first_model  # noqa: F401 - before the first model of this module
 
 __all__ = ["Isolation", "Placement"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Self, Type
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-import pool_core.interfaces.first_model  # noqa: F401 - before the first model of this module
+import pool_core.first_model  # noqa: F401 - before the first model of this module
 from pool_core.interfaces.types import ANY, NULL, Conflict, FieldType, unify
 from pool_core.interfaces.values import Finding, Level
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import socket
 import sys
@@ -39,6 +40,18 @@ def test_code_that_is_imported_is_no_effect():
     with watch_effects() as effects, Path(__file__).open() as file:
         file.read()
     assert effects == []
+
+
+def test_an_import_of_what_was_never_compiled_is_no_effect(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "never_compiled").mkdir()
+    (tmp_path / "never_compiled" / "__init__.py").write_text("x = 1")
+    with watch_effects() as effects:
+        importlib.import_module("never_compiled")
+    del sys.modules["never_compiled"]
+    assert effects == []
+    assert (tmp_path / "never_compiled" / "__pycache__").exists()
 
 
 def test_folders_threads_and_prints_are_seen(tmp_path, capsys):

@@ -11,14 +11,15 @@ import time
 
 import pytest
 
-from pool_core.testing.server import Fault, ReceivedRequest, Reply, ScriptedServer, make_chat_body
+from pool_core.testing.server import Fault, ReceivedRequest, Reply, ScriptedServer, _send_reply, make_chat_body
+from pool_core.testing.virtual_time import run_virtual
 
 CHAT = {"model": "m", "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "Hi"}]}
 
 
 def send(server, body=CHAT, path="/v1/chat/completions", *, method="POST", connection=None):
     """Send one request and return status, headers, and the body read as JSON."""
-    own = connection or http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    own = connection or http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     try:
         own.request(method, path, None if body is None else json.dumps(body))
         reply = own.getresponse()
@@ -30,7 +31,7 @@ def send(server, body=CHAT, path="/v1/chat/completions", *, method="POST", conne
 
 def send_raw(server, data):
     """Send bytes and return all that comes until the connection ends."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
         client.sendall(data)
         received = b""
         while chunk := client.recv(65536):
@@ -115,7 +116,7 @@ def test_a_function_sees_the_request_and_may_leave_it_to_the_echo():
 def test_records_what_arrived_and_keeps_connections():
     before = time.monotonic()
     with ScriptedServer() as server:
-        client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+        client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         for _ in range(2):
             send(server, connection=client)
         client.close()
@@ -145,7 +146,7 @@ def test_headers_of_a_reply_win():
     with ScriptedServer(
         [Reply(200, b"\xff", {"Content-Type": "text/html", "Content-Length": "9"}, cut="body")]
     ) as server:
-        client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+        client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         client.request("POST", "/v1/completions", "{}")
         reply = client.getresponse()
         assert (reply.headers["content-type"], reply.headers["content-length"]) == ("text/html", "9")
@@ -162,7 +163,7 @@ def test_sends_a_body_in_chunks():
 @pytest.mark.parametrize("cut", ["before", "headers", "body"])
 def test_a_cut_resets_the_connection_where_it_says(cut):
     with ScriptedServer([Reply(body=b"0123456789", cut=cut)]) as server:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
             client.sendall(RAW)
             received = b"".join(receive_until_reset(client))
         assert send(server)[0] == 200
@@ -180,24 +181,48 @@ def test_a_connection_can_end_behind_a_whole_reply():
     assert b"connection: close" not in received.lower()
 
 
-@pytest.mark.parametrize(("drip", "start"), [("headers", b"H"), ("body", b"{")])
-def test_bytes_can_come_one_by_one(drip, start):
+class Written:
+    """A connection that keeps what is written to it, and when."""
+
+    def __init__(self):
+        self.writes = []
+
+    def write(self, data):
+        self.writes.append((asyncio.get_running_loop().time(), data))
+
+    async def drain(self):
+        pass
+
+
+@pytest.mark.parametrize("drip", ["headers", "body"])
+def test_bytes_are_written_one_by_one(drip):
+    """What arrives together is for the network to say: what is written is looked at."""
+    connection = Written()
+    request = ReceivedRequest("POST", "/v1/completions", {}, {"prompt": "a"}, b'{"prompt":"a"}', 0.0, 0)
+    run_virtual(_send_reply(connection, request, Reply(drip=drip, drip_seconds=2.0)))
+    (begun, first), *rest = connection.writes
+    head, blank, body = b"".join(data for _, data in connection.writes).partition(b"\r\n\r\n")
+    assert first == (b"" if drip == "headers" else head + blank)
+    assert [len(data) for _, data in rest] == [1] * (len(body) if drip == "body" else len(head + blank + body))
+    assert [when - begun for when, _ in rest] == pytest.approx([2.0 * number for number in range(1, len(rest) + 1)])
+
+
+@pytest.mark.parametrize("drip", ["headers", "body"])
+def test_bytes_that_come_one_by_one_are_a_reply(drip):
     with ScriptedServer([Reply(drip=drip, drip_seconds=0.001)]) as server:
-        client = socket.create_connection(("127.0.0.1", server.port), timeout=5)
-        client.sendall(RAW)
-        received = client.recv(65536)
-        if drip == "body":
-            received = received.partition(b"\r\n\r\n")[2] or client.recv(65536)
-        assert received == start
-        while not received.endswith(b"}}"):
-            received += client.recv(65536)
-        client.close()
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+        with client:
+            client.sendall(RAW)
+            received = b""
+            while not received.endswith(b"}}"):
+                received += client.recv(65536)
+    assert received.startswith(b"HTTP/1.1 200")
     assert received.count(b"echo: a") == 1
 
 
 def test_a_client_may_hang_up_while_bytes_come_one_by_one():
     with ScriptedServer([Reply(drip="body", drip_seconds=0.001, body=b"0" * 1_000_000)]) as server:
-        client = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=60)
         client.sendall(RAW)
         client.recv(1)
         client.close()
@@ -234,7 +259,7 @@ def test_a_function_can_fire_faults():
 def test_a_fault_that_is_still_under_way_counts_when_the_server_stops():
     slow = Fault("slow", "nothing", lambda request: Reply(delay=60))
     with ScriptedServer([slow]) as server:
-        client = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=60)
         client.sendall(RAW)
         while not server.requests:
             time.sleep(0.001)
@@ -270,7 +295,7 @@ def test_a_delay_is_waited_for():
 
 def test_stops_at_once_with_a_request_under_way_and_leaves_no_thread():
     with ScriptedServer([Reply(delay=60)]) as server:
-        client = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=60)
         client.sendall(RAW)
         while not server.requests:
             time.sleep(0.001)
@@ -280,13 +305,13 @@ def test_stops_at_once_with_a_request_under_way_and_leaves_no_thread():
     client.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "scripted-server"]
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        socket.create_connection(("127.0.0.1", server.port), timeout=60)
 
 
 def test_a_client_that_hangs_up_harms_nothing():
     big = Reply(body=b"0" * 20_000_000)
     with ScriptedServer([big]) as server:
-        client = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=60)
         client.sendall(RAW)
         client.recv(1)
         client.close()

@@ -16,8 +16,6 @@ __all__ = ["watch_effects"]
 _EVENTS: dict[str, Callable[[tuple[Any, ...]], str]] = {
     "open": lambda arguments: f"opened {arguments[0]!r}",
     "os.chdir": lambda arguments: f"changed the folder to {arguments[0]!r}",
-    "os.listdir": lambda arguments: f"listed {arguments[0]!r}",
-    "os.scandir": lambda arguments: f"listed {arguments[0]!r}",
     "os.mkdir": lambda arguments: f"made the folder {arguments[0]!r}",
     "os.rename": lambda arguments: f"renamed {arguments[0]!r}",
     "os.rmdir": lambda arguments: f"removed {arguments[0]!r}",
@@ -94,6 +92,7 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
     state = getattr(_watching, "state", None)
     if state is None or event not in state[1]:
         return
-    if event == "open" and str(arguments[0]).endswith(_IGNORED):
-        return
+    about = str(arguments[0]) if arguments else ""
+    if "__pycache__" in about or (event == "open" and (about.isdigit() or about.endswith(_IGNORED))):
+        return  # an import, or a handle of a file whose opening was seen
     state[0].append(_EVENTS[event](arguments))
