@@ -66,11 +66,11 @@ def read_model(model: type[BaseModel]) -> dict[str, FieldType]:
     return fields
 
 
-def find_exact_types(model: type[BaseModel]) -> tuple[type, ...] | None:
-    """The types of the fields' values in their order, where all are text, whole numbers or truth values.
+def find_exact_types(model: type[BaseModel]) -> dict[str, type] | None:
+    """The types of the fields' values by name, where all are text, whole numbers or truth values.
 
     An instance whose values have just these types is written as it declares: pydantic need not look. None where a
-    field may hold something else, or is written by code of its own.
+    field may hold something else, or is written by code of its own, or fields beyond the declared ones have a type.
     """
     schema: Any = model.__pydantic_core_schema__
     if schema["type"] != "model" or "serialization" in schema:
@@ -78,8 +78,11 @@ def find_exact_types(model: type[BaseModel]) -> tuple[type, ...] | None:
     fields = schema["schema"]
     if fields["type"] != "model-fields" or "serialization" in fields or fields.get("computed_fields"):
         return None
-    types = [_find_exact_type(field) for field in fields["fields"].values()]
-    return None if None in types else tuple(filter(None, types))
+    if "extras_schema" in fields:
+        return None
+    types = {name: _find_exact_type(field) for name, field in fields["fields"].items()}
+    known = {name: type_ for name, type_ in types.items() if type_ is not None}
+    return known if len(known) == len(types) else None
 
 
 def _find_exact_type(field: Schema) -> type | None:

@@ -54,7 +54,7 @@ class Adapter:
     #: The pool's fields that hold floats, before their cast.
     floats: tuple[str, ...] = ()
     #: The types of the output's values where they are known exactly, see `find_exact_types`.
-    exact_types: tuple[type, ...] | None = None
+    exact_types: Mapping[str, type] | None = None
 
     def adapt_row(self, row: Row) -> Row:
         """The row as the task reads it: its own columns, and each input under the task's name.
@@ -148,7 +148,7 @@ def adapt_member(member: Member, task: Task[Any], source: Source | None, path: K
         collected=tuple(member.collect),
         constants=freeze(member.constant),
         floats=tuple(name for name, own in sources.items() if holds_floats(types[own])),
-        exact_types=find_exact_types(task.output),
+        exact_types=freeze(find_exact_types(task.output)),
     )
 
 

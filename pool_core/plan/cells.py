@@ -171,7 +171,9 @@ def _parse(member: TaskMember, answer: Answer, row: Row) -> Outcome:
             returned = type(output).__name__
             return _fail(answer, Cause.SCHEMA, f"{label} returned {returned}, declared is {declared.__name__}")
         # pydantic's look at the types costs as much as all else, and lets other threads in
-        exact = type(output) is declared and tuple(map(type, vars(output).values())) == member.adapter.exact_types
+        held = vars(output)
+        types = dict(zip(held, map(type, held.values()), strict=True))
+        exact = type(output) is declared and types == member.adapter.exact_types
         values = output.model_dump(mode="json", by_alias=False, warnings=True if exact else "error")
         return Outcome("ok", outputs=member.adapter.adapt_output(values), answer=answer)
     except PydanticSerializationError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from pool_core.store.writer import Writer
 
 __all__ = ["Store"]
 
-#: Rows whose outcomes are read at a time.
+#: Rows whose outcomes are read by one statement, where they follow one another.
 _PAGE_ROWS = 64
+#: Above this, the key of a row leaves no room in a cell's.
+_MOST_ROWS = 1 << 39
 _CELL_COLUMNS = ", ".join(f"c.{name}" for name in (*COLUMNS["cells"], "checksum"))
 
 
@@ -194,12 +197,10 @@ class Store(RunFile):
         with explain_errors("the store cannot be read", self.folder):
             rows = self._connection.execute("SELECT key FROM rows ORDER BY position")
             while keys := [key for (key,) in rows.fetchmany(_PAGE_ROWS)]:
-                cells: dict[int, list[CellRecord]] = {}
                 for first, last in _find_stretches(keys):
-                    for cell in self._connection.execute(statement, (first << 24, last << 24 | 0xFFFFFF)).fetchall():
-                        if self._check("cells", cell):
-                            cells.setdefault(cell[0] >> 24, []).append(CellRecord(*cell[:-1]))
-                yield from ((key, cells[key]) for key in keys if key in cells)
+                    found = self._connection.execute(statement, (first << 24, last << 24 | 0xFFFFFF))
+                    for row, cells in groupby(found, lambda cell: cell[0] >> 24):
+                        yield row, [CellRecord(*cell[:-1]) for cell in cells if self._check("cells", cell)]
 
     def read_cell(self, key: int) -> CellRecord | None:
         """The outcome of one cell; None where it has none."""
@@ -252,10 +253,17 @@ class Store(RunFile):
 
 
 def _find_stretches(keys: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """First and last of each stretch of numbers that follow one another."""
-    ordered = sorted(keys)
-    first = 0
-    for at, key in enumerate(ordered):
-        if at + 1 == len(ordered) or ordered[at + 1] != key + 1:
-            yield ordered[first], key
-            first = at + 1
+    """First and last of each stretch of rows whose keys follow one another, in their order.
+
+    A key that damage has made too small or too large for any cell is left out.
+    """
+    first = last = 0
+    for key in keys:
+        if not 0 < key < _MOST_ROWS:
+            continue
+        if first and key != last + 1:
+            yield first, last
+            first = 0
+        first, last = first or key, key
+    if first:
+        yield first, last

@@ -429,9 +429,11 @@ class Validating(Scalars):
 
 
 def test_exact_types_are_those_of_plain_scalars():
-    assert find_exact_types(Scalars) == (str, int, bool)
-    assert tuple(map(type, vars(Scalars(text="x")).values())) == (str, int, bool)
-    assert find_exact_types(create_model("Output")) == ()
+    types = find_exact_types(Scalars)
+    assert types is not None
+    assert list(types.values()) == [str, int, bool]
+    assert {name: type(value) for name, value in vars(Scalars(text="x")).items()} == types
+    assert find_exact_types(create_model("Output")) == {}
 
 
 @pytest.mark.parametrize("model", [Computing, Serializing, Replacing, Validating])
@@ -456,3 +458,12 @@ def test_a_model_with_code_of_its_own_has_no_exact_types(model):
 )
 def test_a_field_that_may_be_written_otherwise_has_no_exact_type(annotation):
     assert find_exact_types(create_model("Output", x=(str, ...), y=(annotation, ...))) is None
+
+
+def test_fields_beyond_the_declared_ones_that_have_a_type_are_for_pydantic_to_look_at():
+    class Open(BaseModel):
+        model_config = ConfigDict(extra="allow")
+        __pydantic_extra__: dict[str, int]
+        x: str
+
+    assert find_exact_types(Open) is None

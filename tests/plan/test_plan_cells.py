@@ -357,6 +357,24 @@ def test_no_output_that_was_not_validated_gets_through(member, output):
     assert (outcome.status, outcome.cause) == ("failed", Cause.SCHEMA)
 
 
+def test_values_are_held_against_the_types_of_their_own_fields(member):
+    class Output(BaseModel):
+        said: str
+        times: int
+
+    class Swapping(EchoTask):
+        output = Output
+
+        def parse(self, answer, row):
+            swapped = Output.model_construct(times="x")
+            swapped.said = 5  # which stands behind ``times`` now: the types come in the order of the declared ones
+            return swapped
+
+    outcome = read_answer(member(Swapping()), Answer("x"), ROW)
+    assert (outcome.status, outcome.cause) == ("failed", Cause.SCHEMA)
+    assert "Expected `int`" in outcome.message
+
+
 @pytest.mark.parametrize("output", [EchoTask.Output(said="x"), EchoTask.Output.model_construct(said=Text("x"))])
 def test_an_output_as_declared_is_taken(member, output):
     outcome = read_answer(member(make_parser(lambda answer, row: output)), Answer("x"), ROW)

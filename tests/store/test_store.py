@@ -7,6 +7,7 @@ import os
 import sqlite3
 import stat
 import threading
+import tracemalloc
 from itertools import product
 from pathlib import Path
 
@@ -346,3 +347,22 @@ def test_rows_and_messages_may_hold_any_text(store, make):
     assert store.find_row(row_id).data == data
     assert store.read_cells(1)[0].message == row_id
     assert store.read_cells(1)[0].outputs is None
+
+
+def test_outcomes_are_read_one_row_after_the_other(store, make):
+    [member] = store.register_members("pool", ["m"])
+    ids = [f"r{number}" for number in range(20)]
+    store.ingest([make.row(name) for name in ids], [member], "rows")
+    large = b'"%b"' % (b"x" * 1_000_000)
+    make.save(store, *(make.cell(row, member, outputs=large) for row in range(1, 21)))
+    for order in (ids, ids[::-1]):
+        store.ingest([make.row(name) for name in order], [member], "rows")
+        tracemalloc.start()
+        try:
+            found = [row for row, _cells in store.iterate_cells()]
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert found == [row.key for row in store.iterate_rows()]
+        assert len(found) == 20
+        assert most < 8 * len(large)

@@ -262,3 +262,12 @@ def test_the_last_time_is_that_of_an_answer_that_is_intact(folder):
     change(folder, "UPDATE answers SET created = 2")
     with Store.read(folder) as store:
         assert store.read_last_time() is None
+
+
+@pytest.mark.parametrize("key", [1 << 39, 1 << 60, 0, -5, -(1 << 62)])
+def test_a_row_with_a_key_that_no_cell_can_have_is_damaged(folder, key):
+    change(folder, f"UPDATE rows SET key = {key} WHERE position = 0")
+    with Store.read(folder) as store:
+        assert [row for row, _cells in store.iterate_cells()] == [2]
+        with pytest.raises(StoreError, match="the stored row 1 is damaged"):
+            list(store.iterate_rows())

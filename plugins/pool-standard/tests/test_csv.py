@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import UserDict
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,20 @@ def test_text_that_is_written_is_read_again(tmp_path_factory, data, names):
     records = data.draw(st.lists(st.fixed_dictionaries(dict.fromkeys(names, CELLS)), max_size=3))
     write(path, records, dict.fromkeys(names, STR), escape_formulas=False)
     assert [row for _, row in read(path)] == records
+
+
+def test_the_schema_is_asked_once_and_not_for_each_record(tmp_path):
+    asked = []
+
+    class Schema(UserDict):
+        def __getitem__(self, name):
+            asked.append(name)
+            return super().__getitem__(name)
+
+        def __contains__(self, name):
+            asked.append(name)
+            return super().__contains__(name)
+
+    schema = Schema({"a": FieldType("int"), "b": FieldType("str")})
+    CsvWriter(tmp_path / "x.csv", CsvWriterConfig()).write([{"a": 1, "b": "x"}] * 50, schema)
+    assert asked == ["a", "b"]

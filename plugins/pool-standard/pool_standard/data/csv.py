@@ -181,6 +181,7 @@ class CsvWriter(Writer[CsvWriterConfig]):
         Raises:
             PoolError: a record has a field that ``schema`` does not have.
         """
+        schema = dict(schema)  # it is looked at for each record, and may be found when it is asked
         count = 0
         with self.path.open("w", encoding=self.config.encoding, newline="") as file:
             # The default line end makes the csv module quote both of its characters.

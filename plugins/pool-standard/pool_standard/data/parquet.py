@@ -131,6 +131,7 @@ class ParquetWriter(Writer[ParquetWriterConfig]):
         Raises:
             PoolError: a value does not fit its field's type, or a record has a field that ``schema`` does not have.
         """
+        schema = dict(schema)  # it is looked at for each record, and may be found when it is asked
         arrow_schema = to_arrow_schema(schema)
         columns = [_Column(field, *named) for field, named in zip(arrow_schema, schema.items(), strict=True)]
         remaining = iter(records)
