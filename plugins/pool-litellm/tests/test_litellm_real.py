@@ -63,6 +63,10 @@ class TestLiteLLMItself(BackendConformance):
     def test_what_is_sent_is_what_was_encoded(self):
         super().test_what_is_sent_is_what_was_encoded()
 
+    @pytest.mark.xfail(reason="LiteLLM counts tokens itself where the server does not say")
+    def test_usage_is_reported(self):
+        super().test_usage_is_reported()
+
     @pytest.mark.xfail(reason="LiteLLM's worker for its own logs stays in the event loop")
     def test_closing_leaves_nothing_behind(self):
         super().test_closing_leaves_nothing_behind()
