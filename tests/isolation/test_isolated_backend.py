@@ -180,6 +180,7 @@ def test_an_answer_that_nobody_waited_for_any_more_is_not_durable(make_isolated,
         backend.folder = tmp_path
         async with opened(backend):
             call = asyncio.ensure_future(ask(backend, "insist"))
+            await asyncio.sleep(0)  # it is sent first
             await ask(backend, "one")  # so it has begun
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)
