@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import math
-from collections import UserDict
 from pathlib import Path
 
 import pyarrow as pa
@@ -457,18 +456,6 @@ def test_a_column_whose_name_is_no_utf8_is_refused(tmp_path):
         assert str(path) in str(caught.value)
 
 
-def test_the_schema_is_asked_once_and_not_for_each_record(tmp_path):
-    asked = []
-
-    class Schema(UserDict):
-        def __getitem__(self, name):
-            asked.append(name)
-            return super().__getitem__(name)
-
-        def __contains__(self, name):
-            asked.append(name)
-            return super().__contains__(name)
-
-    schema = Schema({"a": FieldType("int"), "b": FieldType("str")})
-    ParquetWriter(tmp_path / "x.parquet", ParquetWriterConfig()).write([{"a": 1, "b": "x"}] * 50, schema)
-    assert asked == ["a", "b"]
+def test_the_schema_is_asked_once_and_not_for_each_record(tmp_path, asked_schema):
+    ParquetWriter(tmp_path / "x.parquet", ParquetWriterConfig()).write([{"a": 1, "b": "x"}] * 50, asked_schema)
+    assert asked_schema.asked == ["a", "b"]
