@@ -72,9 +72,12 @@ class Engine:
     _stopped: bool = field(init=False, default=False)
     _task: asyncio.Task[None] | None = field(init=False, default=None)
     _account: Account | None = field(init=False, default=None)
+    #: Set while little is unwritten.
+    _room: asyncio.Event = field(init=False, default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.backends = [build_backend(member) for member in self.plan.members]
+        self._room.set()
         self._reader = Reader(self.plan, self.watchdog)
         self.progress = [MemberProgress(member.name) for member in self.plan.members]
         for assigned, rows in self.store.count_assigned():
@@ -85,6 +88,11 @@ class Engine:
     def stopped(self) -> bool:
         """Whether `stop` has been called."""
         return self._stopped
+
+    @property
+    def waits_for_disk(self) -> bool:
+        """Whether so much is unwritten that the lanes wait for a commit."""
+        return not self._room.is_set()
 
     def stop(self) -> None:
         """Send nothing more and let what is in flight finish; called again, stop at once.
@@ -123,9 +131,7 @@ class Engine:
             self.watchdog.on_tick = None
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        room = asyncio.Event()
-        room.set()
+        loop, room = asyncio.get_running_loop(), self._room
         writer, task = self.store.writer, self._task
         assert task is not None
 
@@ -144,7 +150,7 @@ class Engine:
             if self._stopped:
                 return
             self._account = self._open_account(loop.time())
-            self._lanes = self._make_lanes(works, room)
+            self._lanes = self._make_lanes(works)
             if self._account is not None and (left := self._account.count_seconds(loop.time())) is not None:
                 timer = loop.call_later(left, self._end_time)
             async with asyncio.TaskGroup() as group:
@@ -157,6 +163,7 @@ class Engine:
                 timer.cancel()
             try:
                 await _close_writer(writer)
+                room.set()
                 self.notes += filter(None, map(_note_durable, backends.values()))
             finally:
                 self._reader.close()
@@ -169,7 +176,7 @@ class Engine:
                     calls = f"{self._account.estimated:,} calls did not say what they used"
                     self.notes.append(f"{calls}; the budget counts them as estimated")
 
-    def _make_lanes(self, works: Sequence[WorkList], room: asyncio.Event) -> list[Lane]:
+    def _make_lanes(self, works: Sequence[WorkList]) -> list[Lane]:
         quotas = make_quotas(self.plan.members, self.backends)
         retries = {name: RetryBudget() for name in quotas}
         lanes: dict[str, Lane] = {}
@@ -179,7 +186,7 @@ class Engine:
             quota, budget = quotas[backend.quota], retries[backend.quota]
             spending = Spending(work.member, self._account, self._stop_by_limit)
             caller = Caller(work, backend, quota, budget, spending, self.random)
-            lane = Lane(work, caller, quota, budget, room)
+            lane = Lane(work, caller, quota, budget, self._room)
             lanes[work.member.name] = lane
             if work.member.stop_when is not None:
                 work.on_end.append(self._make_watch(work.member.stop_when, lane.stop_member))

@@ -51,8 +51,9 @@ def make_member():
 def run_members(tmp_path):
     """Run members over rows (a number of rows, or their texts); returns the summary.
 
-    ``steer`` is a coroutine function that gets the engine and runs beside it. Time is virtual, and with
-    ``real_time`` it is not: then the writer's thread takes no longer than what it is held against.
+    ``steer`` is a coroutine function that gets the engine and runs beside it. Time is virtual and stands still
+    while the lanes wait for the writer's thread. With ``real_time`` it is not: then the thread takes no longer
+    than what it is held against.
     """
 
     def run(members, rows, *, run_dir="run", steer=None, pool=None, budget=None, registry=None, real_time=False):
@@ -62,15 +63,20 @@ def run_members(tmp_path):
         spec = PoolSpec(members=members, policies=(), **(pool or {}))
         plan = make_plan(Recipe(pool=spec, budget=Budget(**(budget or {}))), registry, rows=source)
 
+        running = []
+
         @asynccontextmanager
         async def watch(engine):
+            running.append(engine)
             helper = asyncio.ensure_future(steer(engine)) if steer is not None else None
             yield
             if helper is not None:
                 await helper
 
         job = run_plan(plan, registry, tmp_path / run_dir, watch=watch)
-        return asyncio.run(job) if real_time else run_virtual(job, threads=True)
+        if real_time:
+            return asyncio.run(job)
+        return run_virtual(job, threads=lambda: any(engine.waits_for_disk for engine in running))
 
     return run
 

@@ -8,6 +8,8 @@ from random import Random
 
 import pytest
 
+from pool_core.engine import lane as lane_module
+from pool_core.engine import run as run_module
 from pool_core.errors import BackendError
 from pool_core.interfaces.values import Cause
 from pool_core.testing.scripted import ScriptedBackend
@@ -49,6 +51,14 @@ def test_members_take_no_longer_than_the_shortest_schedule(make_member, run_memb
     members = [make_member(name, make_server(name, ends), concurrency=PLACES) for name in "abc"]
     run_members(members, ROWS)
     assert {name: compute_greedy(name) / ends[name] >= 0.999 for name in ends} == dict.fromkeys("abc", True)
+
+
+def test_no_virtual_time_passes_while_lanes_wait_for_the_disk(make_member, run_members, monkeypatch):
+    monkeypatch.setattr(lane_module, "MOST_UNWRITTEN", 100)
+    monkeypatch.setattr(run_module, "MOST_UNWRITTEN", 100)
+    ends = {}
+    run_members([make_member("a", make_server("a", ends), concurrency=PLACES)], ROWS)
+    assert ends["a"] == pytest.approx(compute_greedy("a"), rel=0.001)
 
 
 def test_a_member_that_is_ten_times_slower_holds_up_nobody(make_member, run_members):
