@@ -66,6 +66,10 @@ def read_generations(store: Store, info: RunInfo, *, raw: bool = False) -> Itera
         yield from _walk_rows(store, store.iterate_rows(), members, describe)
 
 
+#: Stands for the cells that have no outcome yet.
+_PENDING = CellRecord(0, "pending", None, None, 0, 0.0, None, None, "", "", None)
+
+
 def _walk_rows(
     store: Store, rows: Iterator[StoredRow], members: Sequence[MemberInfo], describe: _Describer
 ) -> Iterator[tuple[StoredRow, list[Generation]]]:
@@ -80,7 +84,7 @@ def _walk_rows(
         for place, member in enumerate(members):
             count = row.assigned[place]
             for sample in range(1 if count == CONDITION_FAILED else count):
-                cell = cells.get(pack_cell(row.key, member.key, sample))
+                cell = cells.get(pack_cell(row.key, member.key, sample), _PENDING)
                 generations.append(describe(member, sample, cell))
         yield row, generations
 
@@ -97,29 +101,25 @@ class _Describer:
         self._raw = raw
         self._fallbacks = fallbacks
 
-    def __call__(self, member: MemberInfo, sample: int, cell: CellRecord | None) -> Generation:
-        taken_over = cell.answered_by if cell is not None else None
-        by = member if taken_over is None else self._members.get(taken_over, member)
+    def __call__(self, member: MemberInfo, sample: int, cell: CellRecord) -> Generation:
+        by = member if cell.answered_by is None else self._members.get(cell.answered_by, member)
         generation: Generation = {
             "member": member.name,
             "model": by.model,
             "task": by.task,
             "sample": sample,
-            "status": "pending" if cell is None else cell.status,
-            "cause": (cell.cause or None) if cell else None,
-            "message": (cell.message or None) if cell else None,
+            "status": cell.status,
+            "cause": cell.cause or None,
+            "message": cell.message or None,
         }
-        outputs = decode_json(cell.outputs) if cell is not None and cell.outputs is not None else {}
+        outputs = {} if cell.outputs is None else decode_json(cell.outputs)
         for name in self._fields:
             generation[name] = outputs.get(name)
-        generation["usage"] = (
-            None
-            if cell is None or (cell.input_tokens is None and cell.output_tokens is None)
-            else {"input_tokens": cell.input_tokens, "output_tokens": cell.output_tokens}
-        )
+        given, made = cell.input_tokens, cell.output_tokens
+        generation["usage"] = None if given is None and made is None else {"input_tokens": given, "output_tokens": made}
         if self._fallbacks:
-            generation["answered_by"] = None if taken_over is None else by.name
+            generation["answered_by"] = None if cell.answered_by is None else by.name
         if self._raw:
-            stored = self._store.read_answer(cell.answer) if cell is not None and cell.answer is not None else None
+            stored = None if cell.answer is None else self._store.read_answer(cell.answer)
             generation["raw"] = None if stored is None else decode_answer(stored).text
         return generation

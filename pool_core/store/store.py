@@ -200,7 +200,7 @@ class Store(RunFile):
                 for first, last in _find_stretches(keys):
                     found = self._connection.execute(statement, (first << 24, last << 24 | 0xFFFFFF))
                     for row, cells in groupby(found, lambda cell: cell[0] >> 24):
-                        yield row, [CellRecord(*cell[:-1]) for cell in cells if self._check("cells", cell)]
+                        yield row, [CellRecord._make(cell[:-1]) for cell in cells if self._check("cells", cell)]
 
     def read_cell(self, key: int) -> CellRecord | None:
         """The outcome of one cell; None where it has none."""
