@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -245,6 +246,28 @@ def test_a_process_that_dies_while_it_loads_is_noticed_at_once(make_isolated, or
         return str(caught.value)
 
     assert asyncio.run(run()) == text
+
+
+def test_its_last_words_are_told_where_its_end_is_seen_first(make_isolated, monkeypatch):
+    """The event loop is held up from the start of the process to its end."""
+    send = child_module.Child._send
+
+    def send_and_stall(self, message):
+        send(self, message)
+        end = select.poll()
+        end.register(self._process._process.stderr, 0)
+        end.poll()
+
+    monkeypatch.setattr(child_module.Child, "_send", send_and_stall)
+
+    async def run():
+        backend = make_isolated(on_open="exit 3")
+        with pytest.raises(BackendError) as caught:
+            await backend.open()
+        await backend.aclose()
+        return str(caught.value)
+
+    assert asyncio.run(run()) == ("the process of bad/misbehaving ended with exit code 3; it last wrote: a last word")
 
 
 @pytest.mark.parametrize("order", ["wait 1000", "block {}", "freeze"])
