@@ -576,6 +576,21 @@ def test_teardown_while_calls_are_under_way_and_while_a_new_process_starts(make_
     assert asyncio.run(run()).cause is Cause.CANCELLED
 
 
+def test_a_call_that_does_not_let_itself_be_given_up_is_cancelled_when_the_process_ends(make_isolated, ask):
+    async def run():
+        backend = make_isolated()
+        await backend.open()
+        call = asyncio.ensure_future(ask(backend, "stay"))
+        await ask(backend, "echo")
+        await backend.aclose()
+        with pytest.raises(BackendError) as caught:
+            await call
+        return caught.value
+
+    error = asyncio.run(run())
+    assert (error.cause, str(error)) == (Cause.CANCELLED, "the process of bad/misbehaving was closed")
+
+
 def test_opening_that_is_cancelled_leaves_nothing_behind(make_isolated, tmp_path, wait_until_gone):
     pids = tmp_path / "pids"
 
