@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-#: Seconds for what is on its way to the disk, where the process has to end at once.
-COMMIT_SECONDS = 5.0
+#: Most seconds for what is on its way to the disk, where the process has to end: it was paid, and a disk may be slow.
+COMMIT_SECONDS = 60.0
 #: The signals that stop a run, and the seconds between two looks for them.
 STOPPING, LOOK_SECONDS = (signal.SIGINT, signal.SIGTERM), 0.1
 

@@ -20,7 +20,6 @@ def pool_tasks():
 TASKS = """
 import hashlib
 import re
-from pool_core.cli import run
 from pool_core.testing.scripted import EchoTask
 from pool_core.watchdog import watchdog
 
@@ -43,7 +42,6 @@ class Hopeless(EchoTask):
         if row["id"] == "r3":
             pass_time()
             watchdog.STUCK_SECONDS = 0.3
-            run.COMMIT_SECONDS = 1000
             hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # C code that asks Python for nothing
         return super().parse(answer, row)
 """
