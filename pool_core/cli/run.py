@@ -37,8 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-#: Seconds for what is on its way to the disk, where the process has to end at once.
-COMMIT_SECONDS = 5.0
+#: Most seconds for what is on its way to the disk, where the process has to end: it was paid, and a disk may be slow.
+COMMIT_SECONDS = 60.0
+#: The signals that stop a run, and the seconds between two looks for them.
+STOPPING, LOOK_SECONDS = (signal.SIGINT, signal.SIGTERM), 0.1
 
 
 def run(
@@ -139,7 +141,7 @@ async def _stop_on_signals(engine: Engine, console: Console) -> AsyncIterator[No
     """Once: send nothing more and let what is in flight finish. Twice: stop now."""
     import asyncio
 
-    loop = asyncio.get_running_loop()
+    pressed: list[int] = []
 
     def stop() -> None:
         again = engine.stopped
@@ -148,12 +150,19 @@ async def _stop_on_signals(engine: Engine, console: Console) -> AsyncIterator[No
             "stopping now" if again else "stopping: waiting for what is in flight; press Ctrl-C again to stop now"
         )
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        loop.add_signal_handler(number, stop)
+    async def watch_signals() -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            for _ in range(len(pressed)):
+                pressed.pop()
+                stop()
+
+    # Not by the event loop: when it gives a signal up, the system's own answer holds for a moment and ends the process.
+    before = {number: signal.signal(number, lambda number, _: pressed.append(number)) for number in STOPPING}
+    watcher = asyncio.ensure_future(watch_signals())
     try:
         yield
     finally:
+        watcher.cancel()
         for number, handler in before.items():
-            loop.remove_signal_handler(number)
             signal.signal(number, handler)

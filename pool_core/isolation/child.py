@@ -174,7 +174,7 @@ class Child:
         """
         problem = ""
         if not self.ended:
-            self.ended = "was closed"
+            self.ended, self._cause = "was closed", Cause.CANCELLED
             problem = await self._close_in_order()
         await self._give_up(self.ended)
         if problem:

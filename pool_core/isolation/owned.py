@@ -7,10 +7,9 @@ import os
 import signal
 import socket
 import subprocess
-from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Self
+from typing import IO, Self
 
 from pool_core.isolation.interpreter import start_interpreter
 
@@ -20,8 +19,10 @@ __all__ = ["OwnedProcess"]
 TERM_SECONDS = 1.0
 #: Seconds between two looks at a process that is about to end.
 LOOK_SECONDS = 0.01
-#: Lines of the process's standard error that are kept, and characters of each.
-KEPT_LINES, KEPT_CHARACTERS = 20, 300
+#: Characters of the last line of the process's standard error that are shown.
+KEPT_CHARACTERS = 300
+#: Bytes of it that are read at a time, and how often at the end: a pipe holds no more, unless somebody writes on.
+PIECE_BYTES, MOST_PIECES = 1 << 16, 16
 
 
 class OwnedProcess:
@@ -31,7 +32,10 @@ class OwnedProcess:
         self._process = process
         #: The system's number of it, and of its group.
         self.pid = process.pid
-        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        #: Of its standard error: the last whole line that is not blank, what came after it, and whether that was all.
+        self._line = self._rest = b""
+        self._all_read = False
+        os.set_blocking(self._get_stream().fileno(), False)
 
     @classmethod
     def start(cls, module: str, environment: Mapping[str, str]) -> tuple[Self, socket.socket]:
@@ -77,33 +81,53 @@ class OwnedProcess:
 
     async def keep_lines(self) -> None:
         """Read the process's standard error to its end, and keep the last lines."""
-        stream = self._process.stderr
-        assert stream is not None
-        reader = asyncio.StreamReader(limit=1 << 16)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), stream
-        )
-        rest = b""
+        loop, ended, stream = asyncio.get_running_loop(), asyncio.Event(), self._get_stream()
+
+        def read() -> None:
+            self._read_piece()
+            if self._all_read:
+                ended.set()
+
+        loop.add_reader(stream, read)
         try:
-            while piece := await reader.read(1 << 16):
-                *lines, rest = (rest + piece)[-(1 << 16) :].split(b"\n")
-                self._lines += [line.decode(errors="replace").strip() for line in lines if line.strip()]
+            await ended.wait()
         finally:
-            if rest.strip():
-                self._lines.append(rest.decode(errors="replace").strip())
-            transport.close()
+            loop.remove_reader(stream)
 
     def quote_lines(self) -> str:
-        """The last line of the process's standard error: model output and libraries' words, so cleaned and cut."""
-        if not self._lines:
-            return ""
-        line = self._lines[-1][:KEPT_CHARACTERS]
-        return f"; it last wrote: {''.join(one if one.isprintable() else ascii(one)[1:-1] for one in line)}"
+        """The last line of the process's standard error: model output and libraries' words, so cleaned and cut.
+
+        What it has written by now is read first: the event loop may have seen its end before its words.
+        """
+        pieces = MOST_PIECES
+        while pieces and self._read_piece():
+            pieces -= 1
+        line = (self._rest if self._rest.strip() else self._line).decode(errors="replace").strip()[:KEPT_CHARACTERS]
+        quoted = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
+        return f"; it last wrote: {quoted}" if quoted else ""
+
+    def _read_piece(self) -> bool:
+        """Keep what there is of standard error, at most a piece. Returns whether there was something."""
+        stream = self._get_stream()
+        if self._all_read or stream.closed:
+            return False
+        try:
+            piece = os.read(stream.fileno(), PIECE_BYTES)
+        except BlockingIOError:
+            return False
+        self._all_read = not piece
+        *lines, self._rest = (self._rest + piece)[-PIECE_BYTES:].split(b"\n")
+        self._line = next((line for line in reversed(lines) if line.strip()), self._line)
+        return bool(piece)
+
+    def _get_stream(self) -> IO[bytes]:
+        stream = self._process.stderr
+        assert stream is not None
+        return stream
 
     def close(self) -> None:
         """Give the pipe back, once nobody reads from it."""
-        if self._process.stderr is not None:
-            self._process.stderr.close()
+        self._get_stream().close()
 
 
 def _name_signal(number: int) -> str:

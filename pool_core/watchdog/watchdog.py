@@ -23,6 +23,8 @@ CALL_SECONDS = 10.0
 CALL_MEMORY = 1024
 #: Seconds from which a call is noted as slow: while it runs, nothing else of its thread does.
 SLOW_SECONDS = 0.25
+#: Seconds from which one such call alone is told of: for less, the machine may have been busy just then.
+ALONE_SECONDS = 2.0
 #: Seconds between two looks at the call that runs.
 TICK_SECONDS = 0.1
 #: Seconds between two interruptions of a call that goes on after the first. A parser that tries again
@@ -152,6 +154,7 @@ class Watchdog:
             f"{label} held up all members {calls.count} times, {calls.longest:.1f} s at most: "
             "what takes long belongs into a process of its own (`heavy`)"
             for label, calls in self.slow.items()
+            if calls.count > 1 or calls.longest >= ALONE_SECONDS
         ]
 
     def _note_slow(self, label: str, seconds: float) -> None:

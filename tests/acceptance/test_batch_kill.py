@@ -49,8 +49,8 @@ class Killer:
     def _strike(self, request):
         if not self.killed and name_call(request) == self.call:
             assert self.known.wait(LONG)
+            self.killed = True  # before its end is seen
             os.kill(self.process.pid, signal.SIGKILL)
-            self.killed = True
 
 
 def write_recipe(folder, server):

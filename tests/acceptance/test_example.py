@@ -17,7 +17,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "mixed-tasks"
 
 def run_pool(*arguments, cwd):
     command = [sys.executable, "-m", "pool_core", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture

@@ -36,7 +36,8 @@ run()
 """
 #: What moves the cursor or sets a colour.
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-PATIENCE = 30.0
+#: Seconds to wait for what never takes long on a machine that works.
+PATIENCE = 300.0
 
 
 @dataclass(frozen=True)

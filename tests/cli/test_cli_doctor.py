@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 
 import pool_core
+from pool_core.doctor import diagnosis
 from pool_core.testing.distributions import write_distribution
 
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
+    """Install a plugin. None is slow, whatever the machine is."""
+    monkeypatch.setattr(diagnosis, "MOST_SECONDS", 1000.0)
+
     def write(name, source, **options):
         folder = tmp_path / "doctor-site"
         module = f"pool_{name}_for_doctor"

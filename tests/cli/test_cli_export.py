@@ -152,7 +152,7 @@ def test_a_partial_run_has_every_row_and_no_list_shifts(pool, make_recipe, make_
 
 @standard
 def test_while_a_run_goes_on(pool, make_recipe, process, wait_until, tmp_path, read_output):
-    make_recipe(ann={"use": "simulate", "latency": 60, "sigma": 0}, bob={"use": "simulate"})
+    make_recipe(ann={"use": "simulate", "latency": 10_000, "sigma": 0}, bob={"use": "simulate"})
     running = process("run", "recipe.yaml")
     store = tmp_path / "runs" / "recipe" / "run.sqlite"
 

@@ -145,7 +145,7 @@ def run_pool(folders, tmp_path_factory):
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=300,
             cwd=home,
             env=environment,
         )

@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from pool_core.testing.distributions import write_distribution
+
 standard = pytest.mark.plugins("standard", "replay")
 
 TABLE = """\
@@ -201,18 +203,48 @@ def test_through_pipes_there_is_no_escape_code(make_recipe, process):
     assert "│ bob    │" in out
 
 
-SLOW = {"use": "simulate", "latency": 1.5, "sigma": 0, "model": "slow"}
-SLOWEST = SLOW | {"latency": 60}
+SLOWEST = {"use": "simulate", "latency": 10_000, "sigma": 0, "model": "slow"}
+GATED = """
+import asyncio
+from pathlib import Path
+from pool_core.api import Contribution, hookimpl
+from pool_core.testing.scripted_plugin import EchoBackend
+
+class Gated(EchoBackend):
+    async def generate(self, request):
+        while not Path("gate").exists():
+            await asyncio.sleep(0.01)
+        return await super().generate(request)
+
+@hookimpl
+def pool_backends():
+    yield Contribution("gated", f"{__name__}:Gated")
+"""
+
+
+@pytest.fixture
+def gate(tmp_path, monkeypatch):
+    """A file whose presence lets the backend `gated` answer, here and in other processes."""
+    site = tmp_path / "gated-site"
+    points = {"pool_core.plugins.v1": {"gates": "pool_gates_for_cli"}}
+    write_distribution(site, name="pool-gates", entry_points=points, modules={"pool_gates_for_cli": GATED})
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    return tmp_path / "gate"
 
 
 @standard
 def test_one_interrupt_lets_what_is_in_flight_finish_and_the_next_run_asks_only_the_rest(
-    make_recipe, terminal, pool, read_output
+    make_recipe, terminal, pool, read_output, gate
 ):
-    make_recipe(ann=SLOW | {"limits": {"concurrency": 2}}, bob={"use": "simulate"})
+    one_by_one = {"use": "simulate", "limits": {"concurrency": 1}}
+    make_recipe(ann={"use": "gated", "limits": {"concurrency": 2}}, bob=one_by_one)
     shell = terminal("run", "recipe.yaml")
     shell.read_until(" 2 in flight")
+    shell.read_until(" 3/3 ")
     shell.press(b"\x03")
+    shell.read_until("stop now\n")
+    gate.touch()
     assert shell.finish() == 130
     end = shell.plain
     assert "stopping: waiting for what is in flight; press Ctrl-C again to stop now\n" in end

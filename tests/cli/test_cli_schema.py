@@ -121,6 +121,6 @@ def test_it_accepts_the_example_and_refuses_its_slips(make_validator):
 def test_a_reader_that_goes_early_hears_nothing(process, command):
     running = process(*command.split())
     running.stdout.close()
-    running.wait(30)
+    running.wait(300)
     assert running.stderr.read() == ""
     assert running.returncode == 1

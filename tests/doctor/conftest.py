@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pool_core.doctor.diagnosis import diagnose
@@ -92,4 +94,10 @@ def examinations(site):
 
 @pytest.fixture(scope="session")
 def findings(examinations):
-    return diagnose(list(examinations.values()))
+    """What is said of them where an import takes as long as on a quick machine, but that of ``slow``."""
+    return diagnose(
+        [
+            replace(one, seconds=0.0) if one.seconds is not None and name != "slow" else one
+            for name, one in examinations.items()
+        ]
+    )

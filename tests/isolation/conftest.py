@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from pool_core.engine import run as run_module
 from pool_core.interfaces.isolation import Isolation
 from pool_core.interfaces.values import Prompt, Request
+from pool_core.isolation import child as child_module
 from pool_core.isolation.backend import Isolated
 from pool_core.isolation.child import TICK_SECONDS
 from pool_core.isolation.messages import describe_backend
@@ -32,6 +34,14 @@ def _hang_guard():
     yield
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch):
+    """Let nothing be given up since the machine is slow. A test of what is given up sets its own limit."""
+    monkeypatch.setattr(child_module, "CLOSE_SECONDS", HANG_SECONDS)
+    monkeypatch.setattr(child_module, "KILL_SECONDS", HANG_SECONDS)
+    monkeypatch.setattr(run_module, "CLOSE_SECONDS", HANG_SECONDS)
 
 
 @pytest.fixture
@@ -99,12 +109,13 @@ def hurry(monkeypatch):
     What is not said by then is never said: the tests that use it make sure of that first.
     """
 
-    async def run(future):
+    async def run(future, at_each_look=lambda: None):
         loop, passed = asyncio.get_running_loop(), 0.0
         time = loop.time
         monkeypatch.setattr(loop, "time", lambda: time() + passed)
         while not future.done():
             passed += TICK_SECONDS
+            at_each_look()
             await asyncio.sleep(0)
 
     return run

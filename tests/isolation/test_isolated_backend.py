@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from pool_core.errors import BackendError
 from pool_core.interfaces.values import Cause, Usage
 from pool_core.isolation import child as child_module
+from pool_core.isolation.messages import Beat
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 
@@ -247,6 +249,28 @@ def test_a_process_that_dies_while_it_loads_is_noticed_at_once(make_isolated, or
     assert asyncio.run(run()) == text
 
 
+def test_its_last_words_are_told_where_its_end_is_seen_first(make_isolated, monkeypatch):
+    """The event loop is held up from the start of the process to its end."""
+    send = child_module.Child._send
+
+    def send_and_stall(self, message):
+        send(self, message)
+        end = select.poll()
+        end.register(self._process._process.stderr, 0)
+        end.poll()
+
+    monkeypatch.setattr(child_module.Child, "_send", send_and_stall)
+
+    async def run():
+        backend = make_isolated(on_open="exit 3")
+        with pytest.raises(BackendError) as caught:
+            await backend.open()
+        await backend.aclose()
+        return str(caught.value)
+
+    assert asyncio.run(run()) == ("the process of bad/misbehaving ended with exit code 3; it last wrote: a last word")
+
+
 @pytest.mark.parametrize("order", ["wait 1000", "block {}", "freeze"])
 def test_a_load_that_does_not_end_is_ended(make_isolated, order, tmp_path, wait_until_gone):
     pids = tmp_path / "pids"
@@ -256,8 +280,8 @@ def test_a_load_that_does_not_end_is_ended(make_isolated, order, tmp_path, wait_
         with pytest.raises(BackendError) as caught:
             await backend.open()
         await backend.aclose()
-        if pids.exists():
-            await wait_until_gone(int(pids.read_text()))
+        for pid in pids.read_text().split() if pids.exists() else []:  # it may not have come so far
+            await wait_until_gone(int(pid))
         return caught.value
 
     error = asyncio.run(run())
@@ -343,23 +367,31 @@ def test_a_process_that_is_stopped_is_noticed_by_its_silence(make_isolated, ask,
     assert str(error) == "the process of bad/misbehaving gave no sign of life for 60 s"
 
 
-def test_a_process_that_does_not_react_to_a_call_given_up_is_ended(make_isolated, ask, wait_until_gone, tmp_path):
+def test_a_process_that_does_not_react_to_a_call_given_up_is_ended(
+    make_isolated, ask, wait_until_gone, tmp_path, hurry
+):
     blocked = tmp_path / "blocked"
 
     async def run():
-        async with opened(make_isolated(silence=10)) as backend:
+        async with opened(make_isolated()) as backend:
             first = await read_pid(backend, ask)
-            call = asyncio.ensure_future(ask(backend, f"block {blocked}"))
-            other = asyncio.ensure_future(ask(backend, "echo"))
+            call = asyncio.ensure_future(ask(backend, f"block {blocked}", seconds=1e6))
+            other = asyncio.ensure_future(ask(backend, "echo", seconds=1e6))
             await wait_for_file(blocked)
+            child = backend._child
+            beats, take = asyncio.Queue(), child._take
+            child._take = lambda message: (beats.put_nowait(message), take(message))
+            for _ in range(2):  # a thread of it still gives signs of life
+                assert isinstance(await beats.get(), Beat)
             call.cancel()
+            await hurry(other, lambda: take(Beat()))
             with pytest.raises(BackendError) as caught:
                 await other
             await wait_until_gone(first)
             assert await ask_again(backend, ask, "echo") == "echo!"
             return caught.value
 
-    assert str(asyncio.run(run())) == "the process of bad/misbehaving did not react for 10 s"
+    assert str(asyncio.run(run())) == "the process of bad/misbehaving did not react for 60 s"
 
 
 def test_an_error_in_a_thread_that_was_to_answer_ends_the_call_in_time(make_isolated, ask, wait_until_gone):
@@ -379,16 +411,16 @@ def test_an_error_in_a_thread_that_was_to_answer_ends_the_call_in_time(make_isol
 
 def test_a_slow_call_does_not_end_a_process_that_answers_others(make_isolated, ask, hurry):
     async def run():
-        async with opened(make_isolated()) as backend:
+        async with opened(make_isolated(silence=2000)) as backend:
             first = await read_pid(backend, ask)
-            slow = asyncio.ensure_future(ask(backend, "wait 1000", seconds=20))
+            slow = asyncio.ensure_future(ask(backend, "wait 10000", seconds=1000))
             assert await ask(backend, "echo") == "echo!"
             await hurry(slow)  # less than the silence that would end the process
             assert await read_pid(backend, ask) == first
             return slow.exception()
 
     error = asyncio.run(run())
-    assert (error.cause, str(error)) == (Cause.TIMEOUT, "no answer within 20 s")
+    assert (error.cause, str(error)) == (Cause.TIMEOUT, "no answer within 1000 s")
 
 
 def test_the_quota_is_paused_while_another_process_starts(make_isolated, ask):
@@ -551,6 +583,21 @@ def test_teardown_while_calls_are_under_way_and_while_a_new_process_starts(make_
         return caught.value
 
     assert asyncio.run(run()).cause is Cause.CANCELLED
+
+
+def test_a_call_that_does_not_let_itself_be_given_up_is_cancelled_when_the_process_ends(make_isolated, ask):
+    async def run():
+        backend = make_isolated()
+        await backend.open()
+        call = asyncio.ensure_future(ask(backend, "stay"))
+        await ask(backend, "echo")
+        await backend.aclose()
+        with pytest.raises(BackendError) as caught:
+            await call
+        return caught.value
+
+    error = asyncio.run(run())
+    assert (error.cause, str(error)) == (Cause.CANCELLED, "the process of bad/misbehaving was closed")
 
 
 def test_opening_that_is_cancelled_leaves_nothing_behind(make_isolated, tmp_path, wait_until_gone):

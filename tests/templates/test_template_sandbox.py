@@ -292,9 +292,15 @@ def test_no_template_gets_at_anything_but_plain_values(source: str) -> None:
 
 @pytest.mark.parametrize("source", BOMBS, ids=lambda source: source[:50].encode("unicode_escape").decode())
 def test_no_template_takes_long(source: str) -> None:
+    """The least of some measurements says what it takes: a machine may count its own stalls as a process's time."""
+    assert any(_measure(source) < 1 for _ in range(5))
+
+
+def _measure(source: str) -> float:
+    """Seconds of the processor's time."""
     start = time.process_time()
     _run(source)
-    assert time.process_time() - start < 1
+    return time.process_time() - start
 
 
 @pytest.mark.parametrize("source", GROWING)

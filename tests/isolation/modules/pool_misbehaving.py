@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from pool_core.errors import BackendError
@@ -189,6 +190,10 @@ async def obey(backend, order):  # noqa: C901, PLR0912 - a list of misdeeds
                 await asyncio.sleep(1000)
             except asyncio.CancelledError:
                 return Answer("nevertheless")
+        case "stay":  # whoever gives it up
+            while True:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(1000)
         case "pid":
             return Answer(str(os.getpid()))
         case "input":
