@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import http.client
 import json
 import socket
@@ -306,6 +307,27 @@ def test_stops_at_once_with_a_request_under_way_and_leaves_no_thread():
     assert not [thread for thread in threading.enumerate() if thread.name == "scripted-server"]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port), timeout=60)
+
+
+def test_connections_that_come_in_the_moment_of_the_end_are_closed():
+    busy, ending = threading.Event(), threading.Event()
+
+    def hold(request):
+        busy.set()
+        ending.wait(60)
+
+    with ScriptedServer(hold) as server:
+        clients = [socket.create_connection(("127.0.0.1", server.port), timeout=60)]
+        clients[0].sendall(RAW)
+        assert busy.wait(60)
+        clients += [socket.create_connection(("127.0.0.1", server.port), timeout=60) for _ in range(5)]
+        server._loop.call_soon_threadsafe(server._stopping.set)  # what `stop` begins with, while all of them wait
+        ending.set()
+    gc.collect()  # what was not closed warns
+    for client in clients[1:]:
+        assert client.recv(10) == b""
+    for client in clients:
+        client.close()
 
 
 def test_a_client_that_hangs_up_harms_nothing():
