@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 
 import pytest
 from pool_openai.backend import OpenAI
@@ -507,6 +508,33 @@ def test_may_be_closed_twice_without_open_and_opened_again(make_request):
 
     with ScriptedServer() as server:
         assert asyncio.run(run(server.url)) == "echo: Hi"
+
+
+class SlowlyWokenLoop(asyncio.SelectorEventLoop):
+    """A loop whose wakers take their time behind the wake, as on a machine that is busy."""
+
+    def __init__(self):
+        super().__init__()
+        self.own, self.wakers = threading.get_ident(), set()
+
+    def _write_to_self(self):
+        self.wakers.add(threading.get_ident())
+        super()._write_to_self()
+        if threading.get_ident() != self.own:
+            time.sleep(0.2)
+        self.wakers.discard(threading.get_ident())
+
+
+def test_when_it_is_closed_no_thread_of_the_client_is_in_the_interpreter(make_request):
+    async def run(url):
+        backend = OpenAI(OpenAIConfig(model="m", base_url=url))
+        await backend.open()
+        await backend.generate(make_request(backend))
+        await backend.aclose()
+        return set(asyncio.get_running_loop().wakers)
+
+    with ScriptedServer([Reply(delay=0.1)]) as server, asyncio.Runner(loop_factory=SlowlyWokenLoop) as runner:
+        assert runner.run(run(server.url)) == set()
 
 
 # --- proxies
