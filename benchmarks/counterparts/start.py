@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ __all__ = ["NotStartedError", "Running", "read_version", "start"]
 START_LIMIT = 180.0
 #: Seconds in which it has to end when it is told to; then it is killed.
 STOP_LIMIT = 20.0
-#: How often another port is tried: somebody may take it between its choice and its use.
+#: How often another port is tried: somebody may name the same one between its choice and its use.
 TRIES = 3
 
 #: It fetches nothing, tells nobody, and leaves the processor to others.
@@ -79,9 +80,11 @@ def start(counterpart: Counterpart, model: Path, folder: Path) -> Iterator[Runni
 
 
 def _find_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """A free port below those that a system gives to whoever asks for any: nobody gets it before the server has it."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def _start_process(command: Sequence[str], folder: Path, output: Path) -> subprocess.Popen[bytes]:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from ipaddress import ip_address
+from types import FrameType
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import PyreqwestError
@@ -57,8 +59,13 @@ class HttpClient:
             raise BackendError(Cause.BAD_REQUEST, text, hint=_CA_HINT if config.ca_file else "") from None
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and see the client's threads leave the interpreter.
+
+        One that still wakes the event loop when the interpreter ends, since its machine is busy, aborts the process.
+        """
         await self._client.close()
+        while _is_being_woken():  # noqa: ASYNC110 - a thread of the client's, which tells nobody that it is done
+            await asyncio.sleep(0.001)
 
     async def send(
         self,
@@ -117,6 +124,18 @@ async def _read_early(call: RequestBuilder, seconds: float, most: int) -> tuple[
     async with asyncio.timeout(seconds) as begun, call.build_streamed() as response:
         begun.reschedule(None)
         return response, bytes(await response.body_reader.read(most) or b"")
+
+
+def _is_being_woken() -> bool:
+    """Whether some thread hands something over to an event loop at this moment."""
+    frames: list[FrameType | None] = list(sys._current_frames().values())  # noqa: SLF001 - documented for such uses
+    while frames:
+        frame = frames.pop()
+        if frame is not None:
+            if frame.f_code.co_name == "call_soon_threadsafe":
+                return True
+            frames.append(frame.f_back)
+    return False
 
 
 def _is_loopback(host: str) -> bool:

@@ -72,7 +72,7 @@ class ScriptedServer:
         """Listen, and answer in a thread of its own."""
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop()
         self._thread.start()
 
     def stop(self) -> None:
@@ -102,14 +102,21 @@ class ScriptedServer:
     async def _listen(self) -> None:
         server = await asyncio.start_server(self._accept, sock=self._socket, ssl=self._ssl_context, backlog=1024)
         await self._stopping.wait()
+        self._loop.remove_reader(self._socket)
+        await asyncio.sleep(0)  # what was accepted until now is a connection then, and ends with the others
         server.close()
-        for connection in self._connections:
-            connection.cancel()
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         ends = await asyncio.gather(*self._connections, return_exceptions=True)
         self._failure = next((end for end in ends if isinstance(end, Exception)), None)
         await server.wait_closed()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._stopping.is_set():
+            writer.transport.abort()
+            return
         self._connections.append(asyncio.ensure_future(self._serve(reader, writer, len(self._connections))))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int) -> None:

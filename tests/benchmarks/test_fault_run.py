@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -22,7 +23,7 @@ ask = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 def post(prompt, **headers):
     body = json.dumps({"messages": [{"role": "user", "content": prompt}]}).encode()
     request = urllib.request.Request(job["url"] + "/chat/completions", body, headers)
-    return json.load(ask(request, timeout=10))["choices"][0]["message"]["content"]
+    return json.load(ask(request, timeout=60))["choices"][0]["message"]["content"]
 """
 ANSWER = """
 rows = {number: {"status": "ok", "text": post(prompt)} for number, prompt in job["prompts"].items()}
@@ -34,7 +35,7 @@ pathlib.Path(job["result"]).write_text(json.dumps({"rows": rows, "crash": ""}))
 def drive(tmp_path):
     """Run a case with a driver of this text."""
 
-    def run(text, case=CONTROL, limit=30.0):
+    def run(text, case=CONTROL, limit=300.0):
         driver = tmp_path / "driver.py"
         driver.write_text(text, encoding="utf-8")
         system = System("fake", "Fake", str(driver), "none")
@@ -64,18 +65,28 @@ def test_only_the_faulty_row_meets_the_fault(drive):
     assert [row for row, end in seen.rows.items() if end.text is None] == [FAULTY]
 
 
-def test_what_hangs_is_killed_with_all_its_processes(drive, tmp_path):
-    child = "import time; time.sleep(60)"
+def test_what_hangs_is_killed_with_all_its_processes(drive, tmp_path, monkeypatch):
+    child = "import time; time.sleep(3600)"
     hang = f"""
 import pathlib, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", {child!r}])
-pathlib.Path("child.txt").write_text(str(child.pid))
-time.sleep(60)
+pathlib.Path("child.txt").write_text(f"{{child.pid}}\\n")
+time.sleep(3600)
 """
-    seen = drive(hang, limit=2.0)
-    assert (seen.killed_after, seen.rows) == (2.0, {})
-    pid = int((tmp_path / "run" / "child.txt").read_text(encoding="utf-8"))
-    until = time.monotonic() + 10
+    written, communicate = tmp_path / "run" / "child.txt", subprocess.Popen.communicate
+
+    def start_whole(process, *arguments, **options):
+        """Let the time begin when both processes are there."""
+        while not (written.exists() and written.read_text(encoding="utf-8").endswith("\n")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        return communicate(process, *arguments, **options)
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", start_whole)
+    seen = drive(hang, limit=0.2)
+    assert (seen.killed_after, seen.rows) == (0.2, {})
+    pid = int(written.read_text(encoding="utf-8"))
+    until = time.monotonic() + 60
     while is_alive(pid):
         assert time.monotonic() < until, "the driver's own process lives on"
         os.sched_yield()
@@ -103,7 +114,7 @@ pathlib.Path(job["result"]).write_text(json.dumps({"rows": {}, "crash": ""}))
 def test_the_way_to_other_machines_is_closed(drive):
     leave = """
 try:
-    urllib.request.urlopen("http://example.invalid/", timeout=10)
+    urllib.request.urlopen("http://example.invalid/", timeout=60)
 except urllib.error.URLError as error:
     crash = str(error.reason)
 pathlib.Path(job["result"]).write_text(json.dumps({"rows": {}, "crash": crash}))
@@ -124,6 +135,6 @@ def test_a_driver_that_breaks_is_no_verdict(drive):
 
 @pytest.mark.plugins("standard", "openai")
 def test_this_system_meets_a_fault(tmp_path):
-    seen = run_case(SYSTEMS[0], Path(sys.executable), CASES["quota"], tmp_path / "run", 60.0)
+    seen = run_case(SYSTEMS[0], Path(sys.executable), CASES["quota"], tmp_path / "run", 300.0)
     assert judge(CASES["quota"].expected, seen).kind == "right"
     assert {row.error.partition(":")[0] for row in seen.rows.values()} <= {"quota_exhausted", "pending"}

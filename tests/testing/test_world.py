@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
@@ -178,7 +179,7 @@ def test_a_world_that_is_not_traced_keeps_nothing():
 
 def run_engine(folder, seed):
     world = World(seed)
-    # longer than the engine waits after refusals: when they come depends on the store's thread as well
+    # longer than the engine waits after refusals
     outage = Outage(2, 30, "failing")
     servers = [world.add_server("a", capacity=3, outages=[outage]), world.add_server("b", capacity=2, queue=50)]
     members = [
@@ -188,7 +189,15 @@ def run_engine(folder, seed):
     rows = MemoryRows([{"id": str(number), "text": f"row {number}"} for number in range(40)], "id")
     registry = make_registry()
     plan = make_plan(Recipe(pool=PoolSpec(members=members, policies=())), registry, rows=rows)
-    summary = run_virtual(run_plan(plan, registry, folder), threads=True)
+    running = []
+
+    @asynccontextmanager
+    async def watch(engine):
+        running.append(engine)
+        yield
+
+    job = run_plan(plan, registry, folder, watch=watch)
+    summary = run_virtual(job, threads=lambda: any(engine.waits_for_disk for engine in running))
     return summary, world, servers
 
 

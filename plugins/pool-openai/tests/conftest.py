@@ -31,7 +31,7 @@ def canary(monkeypatch):
 def make_request():
     """Make the request of one prompt."""
 
-    def make(backend, prompt=None, sampling=None, *, timeout=5.0):
+    def make(backend, prompt=None, sampling=None, *, timeout=60.0):
         text = backend.config.api == "completions"
         prompt = prompt or (Prompt(text="Hi") if text else Prompt.chat("Hi"))
         sampling = sampling or {}
@@ -44,9 +44,9 @@ def make_request():
 def ask(make_request):
     """Ask a server once and return the answer."""
 
-    def ask_once(url, prompt=None, sampling=None, *, timeout=5.0, **config):
+    def ask_once(url, prompt=None, sampling=None, *, timeout=60.0, connect_timeout=60.0, **config):
         async def run():
-            backend = OpenAI(OpenAIConfig(model="m", base_url=url, **config))
+            backend = OpenAI(OpenAIConfig(model="m", base_url=url, connect_timeout=connect_timeout, **config))
             try:
                 await backend.open()
                 return await backend.generate(make_request(backend, prompt, sampling, timeout=timeout))
