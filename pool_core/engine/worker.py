@@ -56,7 +56,10 @@ class Worker:
         except OSError:
             reply = None
         if reply is None:
-            raise WorkerEndedError(self._await_end())
+            how = self._await_end()
+            if self._process.returncode == -signal.SIGALRM:  # it was late, and has seen it before this side has
+                raise WorkerLateError
+            raise WorkerEndedError(how)
         self._ending = reply.startswith(LAST)
         return reply[1:]
 
