@@ -28,7 +28,7 @@ def ask(canary):
     from pool_openai.backend import OpenAI
     from pool_openai.config import OpenAIConfig
 
-    def ask_once(url, *, timeout=20.0, **config):
+    def ask_once(url, *, timeout=120.0, **config):
         async def run():
             backend = OpenAI(OpenAIConfig(model="m", base_url=url, api_key="env:CANARY", **config))
             backend.pause = lambda seconds: None
@@ -77,7 +77,7 @@ def test_a_redirect_sends_nothing_to_another_origin(code, header, target, ask, c
     with socket.create_server(("127.0.0.1", 0)) as other:
         goal = f"{scheme}://{host}:{other.getsockname()[1]}"
         with ScriptedServer([make_redirect(code, f"{goal}/v1/chat/completions")]) as server:
-            _, error = ask(server.url, timeout=2.0, **config)
+            _, error = ask(server.url, **config)
         other.setblocking(False)
         with pytest.raises(BlockingIOError):  # nobody has come
             other.accept()
