@@ -192,9 +192,13 @@ class _Job:
                 except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
                     ended.set_exception(error)
 
-        threading.Thread(target=copy_context().run, args=(work,), name="pool-run", daemon=True).start()
+        thread = threading.Thread(target=copy_context().run, args=(work,), name="pool-run", daemon=True)
+        started = False
         while True:
             try:
+                if not started:
+                    started = True  # an interrupt may come while this thread waits for that one
+                    thread.start()
                 return ended.result()
             except BaseException as error:
                 if ended.done():
