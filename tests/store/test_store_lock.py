@@ -22,7 +22,7 @@ from pool_core.store.store import Store
 
 store = Store.open(Path(sys.argv[1]))
 print("open", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 

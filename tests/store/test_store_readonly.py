@@ -34,7 +34,7 @@ def run_without_rights(folder, opener="read"):
         if shutil.which("setpriv") is None:
             pytest.skip("root needs setpriv to give up its rights")
         command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", *command]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     return done.stdout.rstrip("\n")
 
 
