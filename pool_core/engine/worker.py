@@ -15,7 +15,7 @@ from pool_core.isolation.interpreter import start_interpreter
 __all__ = ["Worker", "WorkerEndedError", "WorkerLateError"]
 
 #: Seconds for a process to end after it has closed its socket.
-_END_SECONDS = 2.0
+_END_SECONDS = 10.0
 
 
 class WorkerLateError(Exception):

@@ -270,9 +270,8 @@ class Computation:
         self._thread = threading.get_ident()
 
     def run(self):
-        with closing(self._database) as database:
-            numbers = "WITH RECURSIVE n(x) AS (SELECT begin() UNION ALL SELECT 1 FROM n)"
-            return database.execute(f"{numbers} SELECT count(*) FROM n").fetchone()
+        numbers = "WITH RECURSIVE n(x) AS (SELECT begin() UNION ALL SELECT 1 FROM n)"
+        return self._database.execute(f"{numbers} SELECT count(*) FROM n").fetchone()
 
     def runs(self):
         """Whether it is in C code from here on; asked in another thread."""
@@ -281,6 +280,9 @@ class Computation:
     def end(self):
         self._database.interrupt()
 
+    def close(self):
+        self._database.close()
+
 
 @pytest.fixture
 def stuck(monkeypatch, watchdog_clock):
@@ -288,13 +290,13 @@ def stuck(monkeypatch, watchdog_clock):
     monkeypatch.setattr(watchdog_module, "TICK_SECONDS", 0.02)
     monkeypatch.setattr(watchdog_module, "STUCK_SECONDS", 0.2)
     watchdog_clock.runs = True
-    computation = Computation()
+    with closing(Computation()) as computation:
 
-    def look():
-        if computation.runs():
-            watchdog_clock.skip()
+        def look():
+            if computation.runs():
+                watchdog_clock.skip()
 
-    return computation, look
+        yield computation, look
 
 
 def test_a_call_that_cannot_be_ended_is_told_of_once(perform, stuck):
