@@ -516,6 +516,21 @@ threading.Thread.start = start_interrupted
     assert found["ok"] == found["requests"] == len(read_asked(tmp_path)) < 60
 
 
+def test_an_interrupt_that_another_thread_takes_is_not_lost(tmp_path):
+    """As the system may choose when a process that was stopped goes on."""
+    taking = """
+def take():
+    while len(asked) <= most or sys._current_frames()[threading.main_thread().ident].f_code.co_name != "wait":
+        time.sleep(0.01)
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+threading.Thread(target=take).start()
+"""
+    found = finish(start(tmp_path, taking + RUN, most=6))
+    assert found["status"] == "interrupted"
+    assert found["ok"] == found["requests"] == len(read_asked(tmp_path)) < 60
+
+
 def test_an_interrupt_after_the_loop_has_ended_is_no_error(tmp_path):
     late = """
 def run_and_interrupt(job, run=pool_module.run_in_loop):
