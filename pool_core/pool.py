@@ -33,6 +33,9 @@ __all__ = ["Pool", "Result", "run_recipe"]
 
 #: Interrupts that stop the engine, softly and at once; the next one leaves it behind.
 _MOST_INTERRUPTS = 2
+#: Seconds after which the thread that waits looks for signals: one that another thread has taken does not wake it,
+#: such as that of a process that stood still.
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,8 @@ class _Job:
     def run(self) -> RunSummary:
         # A future, as joining an interrupted thread is broken before Python 3.13: it counts as ended.
         ended: Future[RunSummary] = Future()
+        over = threading.Event()
+        ended.add_done_callback(lambda _: over.set())
 
         def give_up(message: str) -> None:
             """Leave the thread behind: it hangs in a call that cannot be ended."""
@@ -192,9 +197,15 @@ class _Job:
                 except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
                     ended.set_exception(error)
 
-        threading.Thread(target=copy_context().run, args=(work,), name="pool-run", daemon=True).start()
+        thread = threading.Thread(target=copy_context().run, args=(work,), name="pool-run", daemon=True)
+        started = False
         while True:
             try:
+                if not started:
+                    started = True  # an interrupt may come while this thread waits for that one
+                    thread.start()
+                while not over.wait(_LOOK_SECONDS):
+                    pass
                 return ended.result()
             except BaseException as error:
                 if ended.done():

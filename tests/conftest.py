@@ -6,9 +6,14 @@ missing, so a skip can never hide that.
 
 from __future__ import annotations
 
+import math
+from time import monotonic
+
 import pytest
 
+from pool_core.plan import judge as judge_module
 from pool_core.registry.discovery import discover_records
+from pool_core.watchdog import watchdog as watchdog_module
 
 
 def pytest_configure(config):
@@ -22,3 +27,35 @@ def pytest_collection_modifyitems(items):
             missing = sorted(set(marker.args) - installed)
             if missing:
                 item.add_marker(pytest.mark.skip(reason=f"not installed: {', '.join(missing)}"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _slow_machine():
+    """No call of a plugin counts as slow because the machine is; tests of slow calls say what is slow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watchdog_module, "SLOW_SECONDS", math.inf)
+        patch.setattr(judge_module, "perf_counter", lambda: 0.0)
+        yield
+
+
+class WatchdogClock:
+    """The clock that calls are held against: it stands still, and what takes long says so by `skip`."""
+
+    def __init__(self):
+        #: Whether real time passes too.
+        self.runs = False
+        self._skipped = 0.0
+
+    def __call__(self):
+        return self._skipped + (monotonic() if self.runs else 0.0)
+
+    def skip(self, seconds=1000.0):
+        self._skipped += seconds
+
+
+@pytest.fixture
+def watchdog_clock(monkeypatch):
+    """Put a clock in the place of the watchdog's, so that what ends in time does so on any machine."""
+    clock = WatchdogClock()
+    monkeypatch.setattr(watchdog_module, "monotonic", clock)
+    return clock

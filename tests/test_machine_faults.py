@@ -27,7 +27,7 @@ WRITES = "write,pwrite64,ftruncate,fsync,fdatasync,rename,unlink,linkat"
 TRACE = ["strace", "-f", "-e", f"trace={WRITES}"]
 SAMPLE = 4
 EVERY = bool(os.environ.get("POOL_EVERY_WRITE"))
-PATIENCE = 60
+PATIENCE = 300
 
 SCRIPT = f"""
 import asyncio, os, sys
@@ -38,10 +38,13 @@ from pool_core.job import run_plan
 from pool_core.plan.build import make_plan
 from pool_core.plan.rows import MemoryRows
 from pool_core.recipe.models import Limits, Member, Output, PoolSpec, Recipe
+from pool_core.store import writer
 from pool_core.testing.scripted import EchoTask, ScriptedBackend, make_registry
 from pool_core.testing.scripted_plugin import ScriptedPlugin
 
 folder, mode = Path(sys.argv[1]), sys.argv[2]
+writer.GROUP_SIZE = writer.LARGEST_GROUP = 2  # as many commits in each run, whoever is slow
+writer.GROUP_SECONDS = {PATIENCE}
 asked = os.open(folder / "asked", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 def answer(request):

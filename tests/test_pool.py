@@ -120,7 +120,7 @@ def test_run_in_another_thread(tmp_path):
         target=lambda: found.append(make_pool().run(ROWS, run_dir=tmp_path / "run", registry=make_registry()))
     )
     thread.start()
-    thread.join(20)
+    thread.join(300)
     check_result(found[0], tmp_path / "run")
 
 
@@ -332,21 +332,49 @@ import asyncio, json, os, signal, sys, threading, time
 from pathlib import Path
 import pool_core.pool
 from pool_core import Member, Pool
+from pool_core import pool as pool_module
 from pool_core.api import hookimpl
+from pool_core.engine.run import Engine
+from pool_core.pool import _Job
 from pool_core.recipe.models import Limits
 from pool_core.testing.scripted import EchoTask, ScriptedBackend, make_registry
 
-folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
+folder, most = Path(sys.argv[1]), float(sys.argv[2])
+asked, taken, stopping = [], 0, asyncio.Event()
 
-def note(text):
-    with open(folder / "asked", "a") as asked:
-        print(text, file=asked)
+def note(text, name="asked"):
+    with open(folder / name, "a") as file:
+        print(text, file=file)
 
 async def answer(request):
     text = request.prompt.messages[-1].content
+    asked.append(text)
     note(text)
-    await asyncio.sleep(seconds)
+    if len(asked) > most:
+        await stopping.wait()
     return f"said {text}"
+
+def stop_engine(engine, stop=Engine.stop):
+    stop(engine)
+    stopping.set()
+
+def take_interrupt(job, stop=_Job._stop):
+    global taken
+    stop(job)
+    taken += 1
+
+def watch_main_thread(main=threading.get_ident()):
+    # note each interrupt that was taken, once the main thread waits again
+    noted = 0
+    while True:
+        found = taken
+        if found > noted and sys._current_frames()[main].f_code.co_name == "wait":
+            noted = found
+            note(noted, "taken")
+        time.sleep(0.01)
+
+Engine.stop, _Job._stop = stop_engine, take_interrupt
+threading.Thread(target=watch_main_thread, daemon=True).start()
 
 backend = ScriptedBackend(lambda request: answer(request))
 member = Member(name="a", backend=backend, task=EchoTask(), limits=Limits(concurrency=2, timeout=5000))
@@ -374,26 +402,27 @@ loop.close()
 """
 
 
-def start(folder, body=RUN, *, seconds=0.0):
+def start(folder, body=RUN, *, most=1000):
+    """Run in another process. After ``most`` requests, all others are answered when the run is being stopped."""
     script = folder / "script.py"
     script.write_text(HEAD + body)
-    arguments = [sys.executable, "-W", "error", str(script), str(folder), str(seconds)]
+    arguments = [sys.executable, "-W", "error", str(script), str(folder), str(most)]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def finish(process):
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, err.decode()) == (0, "")
     return json.loads(out)
 
 
-def read_asked(folder):
-    path = folder / "asked"
+def read_asked(folder, name="asked"):
+    path = folder / name
     return path.read_text().splitlines() if path.exists() else []
 
 
 def wait_until(condition, process):
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < end, "it never came to that"
         assert process.poll() is None, process.communicate()[1].decode()
@@ -402,7 +431,7 @@ def wait_until(condition, process):
 
 @pytest.mark.parametrize("body", [RUN, RUN_IN_LOOP], ids=["script", "notebook"])
 def test_an_interrupt_stops_softly_and_loses_nothing(body, tmp_path):
-    process = start(tmp_path, body, seconds=0.05)
+    process = start(tmp_path, body, most=6)
     wait_until(lambda: len(read_asked(tmp_path)) > 6, process)
     process.send_signal(signal.SIGINT)
     first = finish(process)
@@ -430,6 +459,7 @@ async def answer(request):
     process = start(tmp_path, stuck + RUN)
     wait_until(lambda: len(read_asked(tmp_path)) > 6, process)
     process.send_signal(signal.SIGINT)
+    wait_until(lambda: read_asked(tmp_path, "taken") == ["1"], process)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.3)  # row 1 is in flight
     process.send_signal(signal.SIGINT)
@@ -449,11 +479,10 @@ def answer(request):
 """
     process = start(tmp_path, blocking + RUN)
     wait_until(lambda: read_asked(tmp_path), process)
-    for _ in range(3):
-        assert process.poll() is None
+    for number in range(3):
+        wait_until(lambda: len(read_asked(tmp_path, "taken")) == number, process)  # noqa: B023
         process.send_signal(signal.SIGINT)
-        time.sleep(0.1)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=300)
     assert "KeyboardInterrupt" in err.decode()
     assert process.returncode != 0
 
@@ -464,7 +493,8 @@ class Early:
     @hookimpl
     def pool_run_started(self, run):
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.2)
+        while not taken:
+            time.sleep(0.01)
 
 registry.register(Early(), "early")
 """
@@ -472,17 +502,45 @@ registry.register(Early(), "early")
     assert (found["status"], found["requests"], read_asked(tmp_path)) == ("interrupted", 0, [])
 
 
+def test_an_interrupt_while_the_thread_of_the_run_starts_is_not_lost(tmp_path):
+    early = """
+def start_interrupted(thread, start=threading.Thread.start):
+    start(thread)
+    if thread.name == "pool-run":
+        os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread.start = start_interrupted
+"""
+    found = finish(start(tmp_path, early + RUN, most=6))
+    assert found["status"] == "interrupted"
+    assert found["ok"] == found["requests"] == len(read_asked(tmp_path)) < 60
+
+
+def test_an_interrupt_that_another_thread_takes_is_not_lost(tmp_path):
+    """As the system may choose when a process that was stopped goes on."""
+    taking = """
+def take():
+    while len(asked) <= most or sys._current_frames()[threading.main_thread().ident].f_code.co_name != "wait":
+        time.sleep(0.01)
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+threading.Thread(target=take).start()
+"""
+    found = finish(start(tmp_path, taking + RUN, most=6))
+    assert found["status"] == "interrupted"
+    assert found["ok"] == found["requests"] == len(read_asked(tmp_path)) < 60
+
+
 def test_an_interrupt_after_the_loop_has_ended_is_no_error(tmp_path):
     late = """
-run_plan = asyncio.run
-
-def run_and_interrupt(coroutine):
-    summary = run_plan(coroutine)
+def run_and_interrupt(job, run=pool_module.run_in_loop):
+    summary = run(job)
     os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(0.2)
+    while not taken:
+        time.sleep(0.01)
     return summary
 
-asyncio.run = run_and_interrupt
+pool_module.run_in_loop = run_and_interrupt
 """
     found = finish(start(tmp_path, late + RUN))
     assert (found["status"], found["ok"]) == ("complete", 60)
@@ -500,11 +558,11 @@ try:
 except TimeoutError as error:
     for thread in threading.enumerate():
         if thread.name == "pool-run":
-            thread.join(60)
+            thread.join(300)
     report = json.loads((folder / "run" / "report.json").read_text())
     print(json.dumps({"error": str(error), "status": report["status"]}))
 """
-    process = start(tmp_path, alarm, seconds=0.05)
+    process = start(tmp_path, alarm, most=6)
     wait_until(lambda: len(read_asked(tmp_path)) > 6, process)
     process.send_signal(signal.SIGALRM)
     assert finish(process) == {"error": "the caller gave up", "status": "interrupted"}

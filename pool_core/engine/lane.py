@@ -109,10 +109,18 @@ class Lane:
                 if not self._busy and self._waiting.empty:
                     self._wake(everybody=True)  # the last one out lets the idle see that nothing is left
             if self._work.unwritten > MOST_UNWRITTEN:
-                self._room.clear()  # more is unwritten than a group holds, so a commit will set it again
-                await self._room.wait()
+                await self._await_room()
             else:  # cells that never wait must not hold up the other lanes, and a connection that ends has to be seen
                 await asyncio.sleep(0)
+
+    async def _await_room(self) -> None:
+        """Wait until little is unwritten."""
+        while self._work.unwritten > MOST_UNWRITTEN:
+            self._room.clear()
+            if self._work.unwritten > MOST_UNWRITTEN:  # still: a commit that comes from here on will set it again
+                await self._room.wait()
+            else:
+                self._room.set()
 
     def _pick(self) -> Cell | None:
         """The next cell if one is here."""

@@ -15,7 +15,7 @@ from pool_core.isolation.interpreter import start_interpreter
 __all__ = ["Worker", "WorkerEndedError", "WorkerLateError"]
 
 #: Seconds for a process to end after it has closed its socket.
-_END_SECONDS = 2.0
+_END_SECONDS = 10.0
 
 
 class WorkerLateError(Exception):
@@ -56,7 +56,10 @@ class Worker:
         except OSError:
             reply = None
         if reply is None:
-            raise WorkerEndedError(self._await_end())
+            how = self._await_end()
+            if self._process.returncode == -signal.SIGALRM:  # it was late, and has seen it before this side has
+                raise WorkerLateError
+            raise WorkerEndedError(how)
         self._ending = reply.startswith(LAST)
         return reply[1:]
 

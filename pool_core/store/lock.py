@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from pathlib import Path
+from time import monotonic
 
 from filelock import FileLock, Timeout
 
@@ -15,8 +16,10 @@ from pool_core.store.files import write_file
 
 __all__ = ["RunLock", "find_owner"]
 
-#: Seconds that a lock is tried for: who only looks whether it is taken holds it for a moment.
+#: Seconds that a lock is tried for, and for which one that is only shared is tried again: who looks whether it is
+#: taken holds it for a moment, on a machine that may stand still meanwhile.
 _PATIENCE = 0.2
+_MOST_PATIENCE = 10.0
 
 
 class RunLock:
@@ -31,15 +34,19 @@ class RunLock:
 
     def acquire(self) -> None:
         """Take the lock. Raises `RunLockedError`, which says who holds it."""
-        try:
-            self._lock.acquire(poll_interval=_PATIENCE / 10)
-        except Timeout as error:
-            owner = _describe_owner(self._owner)
-            raise RunLockedError(
-                f"another process works on this run{f': {owner}' if owner else ''}",
-                where=str(self._folder),
-                hint="wait until it ends, stop it, or give this run another directory: --run-dir DIR",
-            ) from error
+        until = monotonic() + _MOST_PATIENCE
+        while not self._lock.is_locked:
+            try:
+                self._lock.acquire(poll_interval=_PATIENCE / 10)
+            except Timeout as error:
+                if monotonic() < until and self._is_only_shared():
+                    continue
+                owner = _describe_owner(self._owner)
+                raise RunLockedError(
+                    f"another process works on this run{f': {owner}' if owner else ''}",
+                    where=str(self._folder),
+                    hint="wait until it ends, stop it, or give this run another directory: --run-dir DIR",
+                ) from error
         write_file(self._owner, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
 
     def share(self) -> bool:
@@ -59,6 +66,14 @@ class RunLock:
             return False
         self._shared = descriptor
         return True
+
+    def _is_only_shared(self) -> bool:
+        """Whether those who hold the lock only look."""
+        looking = RunLock(self._folder)
+        try:
+            return looking.share()
+        finally:
+            looking.release()
 
     @property
     def is_owner(self) -> bool:

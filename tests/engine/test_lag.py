@@ -11,6 +11,7 @@ import pytest
 from pool_core.engine import lag as lag_module
 from pool_core.engine.lag import LagMonitor
 from pool_core.testing.scripted import ScriptedBackend
+from pool_core.watchdog import Watchdog
 
 
 def make_monitor(*lags, monkeypatch):
@@ -63,29 +64,63 @@ def test_a_loop_that_hangs_is_measured_once():
     monitor.ping()  # and one of a loop that is closed does no harm
 
 
-def test_a_backend_that_blocks_the_loop_is_told_of(make_member, run_members, monkeypatch):
+@pytest.fixture
+def looks(monkeypatch):
+    """What the run wants done at each look of the watchdog: the test looks itself, in the place of a thread."""
+    found = []
+
+    class Looking(Watchdog):
+        def __setattr__(self, name, value):
+            super().__setattr__(name, None if name == "on_tick" else value)
+            if name == "on_tick" and value is not None:
+                found.append(value)
+
+    monkeypatch.setattr("pool_core.job.Watchdog", Looking)
+    return found
+
+
+def test_a_backend_that_blocks_the_loop_is_told_of(make_member, run_members, monkeypatch, looks):
     class Blocking(ScriptedBackend):
         async def generate(self, request):
-            time.sleep(0.6)  # noqa: ASYNC251 - as backends must not
+            looks[-1]()
+            time.sleep(0.3)  # noqa: ASYNC251 - as backends must not
+            await asyncio.sleep(0)
             return await super().generate(request)
 
     monkeypatch.setattr(lag_module, "LEAST_MEASURED", 2)
     summary = run_members([make_member("a", Blocking(lambda _: "yes", "a"), concurrency=1)], 3)
     (note,) = summary.notes
-    assert re.fullmatch(r"the event loop was \d\.\d\d s late at times, .* a backend or a plugin blocks it", note)
+    assert re.fullmatch(r"the event loop was \d+\.\d\d s late at times, .* a backend or a plugin blocks it", note)
 
 
 @pytest.mark.parametrize("virtual", [False, True])
-def test_a_run_measures_its_loop(make_member, run_members, virtual):
+def test_a_run_measures_its_loop(make_member, run_members, virtual, looks):
     async def steer(running):
         nonlocal engine
         engine = running
 
     async def answer(_request):
-        time.sleep(0.15)  # noqa: ASYNC251 - longer than the time between two measurements
+        looks[-1]()
+        time.sleep(0.05)  # noqa: ASYNC251 - it is what is measured
         await asyncio.sleep(1 if virtual else 0)
         return "yes"
 
     engine = None
     run_members([make_member("a", answer, concurrency=1)], 3, steer=steer, real_time=not virtual)
-    assert engine.lag.p99 > 0
+    assert engine.lag.p99 >= 0.05
+
+
+def test_the_watchdog_looks_at_the_loop(make_member, run_members):
+    """Its thread does, as soon as it comes to it."""
+
+    async def steer(engine):
+        while not engine.lag._lags.total():  # noqa: ASYNC110 - it is of the watchdog's thread
+            await asyncio.sleep(0.01)
+        asked.set()
+
+    async def answer(_request):
+        await asked.wait()
+        return "yes"
+
+    asked = asyncio.Event()
+    assert run_members([make_member("a", answer, timeout=1e6)], 1, steer=steer, real_time=True).status == "complete"

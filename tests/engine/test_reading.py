@@ -25,9 +25,11 @@ def loop_for_ever():
 
 
 def eat_memory():
+    """Eat more and more, and slowly from some point on: a machine that looks late has memory left."""
     held = []
     while True:
         held.append(b"x" * (1 << 20))
+        time.sleep(0 if len(held) < 200 else 0.01)
 
 
 def recurse():
@@ -43,11 +45,13 @@ class OddError(Exception):
         raise AttributeError("code")
 
 
+#: Those of the misdeeds that never end.
+ENDLESS = ("loops", "searches", "sleeps")
 #: What a row's text makes the parser do, and the message of its cell.
 MISDEEDS = {
-    "loops": (loop_for_ever, "did not end within 0.2 s, reading the answer"),
-    "searches": (lambda: re.match(r"(a+)+$", "a" * 60 + "b"), "did not end within 0.2 s, reading the answer"),
-    "sleeps": (lambda: threading.Event().wait(), "did not end within 0.2 s, reading the answer"),
+    "loops": (loop_for_ever, "did not end within 90 s, reading the answer"),
+    "searches": (lambda: re.match(r"(a+)+$", "a" * 60 + "b"), "did not end within 90 s, reading the answer"),
+    "sleeps": (lambda: threading.Event().wait(), "did not end within 90 s, reading the answer"),
     "recurses": (recurse, "broke: RecursionError: maximum recursion depth exceeded"),
     "leaves": (lambda: throw(SystemExit(3)), "broke: SystemExit: 3"),
     "interrupts": (lambda: throw(KeyboardInterrupt()), "raised KeyboardInterrupt, reading the answer"),
@@ -59,11 +63,18 @@ MISDEEDS = {
 
 
 class Misbehaving(EchoTask):
-    """Does what the answer says, where that is a misdeed."""
+    """Does what the answer says, where that is a misdeed. What never ends takes its time at once."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self._clock = clock
 
     def parse(self, answer, row):
         if answer.text == "eats":
+            self._clock.skip(1)
             eat_memory()
+        if answer.text in ENDLESS:
+            self._clock.skip()
         if answer.text in MISDEEDS:
             MISDEEDS[answer.text][0]()
         return super().parse(answer, row)
@@ -73,8 +84,8 @@ def get_text(request):
     return request.prompt.messages[-1].content
 
 
-def test_whatever_a_parser_does_costs_its_cell_alone(make_member, run_members, read_run):
-    member = make_member("a", get_text, task=Misbehaving(), task_timeout=0.2)
+def test_whatever_a_parser_does_costs_its_cell_alone(make_member, run_members, read_run, watchdog_clock):
+    member = make_member("a", get_text, task=Misbehaving(watchdog_clock), task_timeout=90)
     texts = [text for misdeed in MISDEEDS for text in (misdeed, "fine")]
     summary = run_members([member], texts)
     assert summary.status == "partial"
@@ -88,8 +99,8 @@ def test_whatever_a_parser_does_costs_its_cell_alone(make_member, run_members, r
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is watched on Linux alone")
-def test_a_parser_that_eats_memory_costs_its_cell_alone(make_member, run_members, read_run):
-    member = make_member("a", get_text, task=Misbehaving(), task_timeout=20, task_memory=100)
+def test_a_parser_that_eats_memory_costs_its_cell_alone(make_member, run_members, read_run, watchdog_clock):
+    member = make_member("a", get_text, task=Misbehaving(watchdog_clock), task_timeout=20, task_memory=100)
     assert run_members([member], ["eats", "fine"]).status == "partial"
     cell = read_run()["0", "a", 0]
     assert cell["cause"] == Cause.PARSE
@@ -97,36 +108,44 @@ def test_a_parser_that_eats_memory_costs_its_cell_alone(make_member, run_members
     assert read_run()["1", "a", 0]["said"] == "fine"
 
 
-def test_an_answer_that_was_not_read_in_time_is_read_later_and_asked_for_never(make_member, run_members, read_run):
+def test_an_answer_that_was_not_read_in_time_is_read_later_and_asked_for_never(
+    make_member, run_members, read_run, watchdog_clock
+):
     class Slow(EchoTask):
         def parse(self, answer, row):
-            time.sleep(0.4)
+            watchdog_clock.skip(40)
+            if limit < 40:
+                loop_for_ever()
             return super().parse(answer, row)
 
     backend = ScriptedBackend(lambda _: "yes", "a")
-    first = run_members([make_member("a", backend, task=Slow(), task_timeout=0.1)], 1)
+    limit = 10
+    first = run_members([make_member("a", backend, task=Slow(), task_timeout=limit)], 1)
     assert (first.status, len(backend.requests)) == ("partial", 1)
-    second = run_members([make_member("a", backend, task=Slow(), task_timeout=10)], 1)
+    limit = 1000
+    second = run_members([make_member("a", backend, task=Slow(), task_timeout=limit)], 1)
     assert (second.status, len(backend.requests)) == ("complete", 1)
     assert read_run()["0", "a", 0]["said"] == "yes"
 
 
-def test_a_task_that_holds_up_the_loop_is_named_in_the_notes(make_member, run_members):
+def test_a_task_that_holds_up_the_loop_is_named_in_the_notes(make_member, run_members, watchdog_clock, monkeypatch):
     class Slow(EchoTask):
         def parse(self, answer, row):
-            time.sleep(0.3)
+            watchdog_clock.skip(0.3)
             return super().parse(answer, row)
 
+    monkeypatch.setattr(watchdog_package.watchdog, "SLOW_SECONDS", 0.25)
     summary = run_members([make_member("a", lambda _: "yes", task=Slow())], 2)
     assert summary.status == "complete"
     (note,) = summary.notes
-    assert note.startswith("the task Slow held up all members 2 times, 0.")
+    assert note.startswith("the task Slow held up all members 2 times, 0.3 s at most: ")
 
 
-def test_a_prompt_that_does_not_end_costs_its_cell(make_member, run_members, read_run):
+def test_a_prompt_that_does_not_end_costs_its_cell(make_member, run_members, read_run, watchdog_clock):
     class Stubborn(EchoTask):
         def render(self, row):
             if row["text"] == "loop" and checked:
+                watchdog_clock.skip()
                 loop_for_ever()
             return super().render(row)
 
@@ -135,18 +154,19 @@ def test_a_prompt_that_does_not_end_costs_its_cell(make_member, run_members, rea
     async def steer(_engine):
         checked.append(True)
 
-    member = make_member("a", get_text, task=Stubborn(), task_timeout=0.2)
+    member = make_member("a", get_text, task=Stubborn(), task_timeout=90)
     assert run_members([member], ["loop", "fine"], steer=steer).status == "partial"
     failed = read_run()["0", "a", 0]
-    assert (failed["cause"], failed["message"]) == (Cause.RENDER, "the task Stubborn did not end within 0.2 s")
+    assert (failed["cause"], failed["message"]) == (Cause.RENDER, "the task Stubborn did not end within 90 s")
     assert read_run()["1", "a", 0]["said"] == "fine"
 
 
-def test_a_plugin_that_does_not_return_from_a_notification_is_told_no_more(make_member, run_members, monkeypatch):
+def test_a_plugin_that_does_not_return_from_a_notification_is_told_no_more(make_member, run_members, watchdog_clock):
     class Blocking:
         @hookimpl
         def pool_cell_finished(self, cell):
             told.append(cell.row_id)
+            watchdog_clock.skip()
             loop_for_ever()
 
         @hookimpl
@@ -158,7 +178,6 @@ def test_a_plugin_that_does_not_return_from_a_notification_is_told_no_more(make_
         def pool_cell_finished(self, cell):
             heard.append(cell.row_id)
 
-    monkeypatch.setattr(watchdog_package.watchdog, "CALL_SECONDS", 0.2)
     told, heard = [], []
     registry = make_registry()
     registry.register(Blocking(), name="blocking")
@@ -167,24 +186,26 @@ def test_a_plugin_that_does_not_return_from_a_notification_is_told_no_more(make_
     assert summary.status == "complete"
     assert (len(told), len(heard)) == (1, 5)
     assert summary.notes[0] == (
-        "pool_cell_finished of the plugin 'blocking' failed: it did not end within 0.2 s; "
+        "pool_cell_finished of the plugin 'blocking' failed: it did not end within 10 s; "
         "the plugin is told nothing more in this run"
     )
 
 
-def test_a_call_that_cannot_be_ended_ends_the_waiting_for_the_run(tmp_path, monkeypatch):
+def test_a_call_that_cannot_be_ended_ends_the_waiting_for_the_run(tmp_path, monkeypatch, watchdog_clock):
     """In another thread than the main one a wait cannot be ended: the run is given up, with what is stored."""
 
     class Waiting(EchoTask):
         def parse(self, answer, row):
-            if answer.text == "wait":
+            if answer.text == "wait" and not released.is_set():
+                watchdog_clock.skip()
                 released.wait()
             return super().parse(answer, row)
 
     monkeypatch.setattr(watchdog_package.watchdog, "STUCK_SECONDS", 0.2)
+    watchdog_clock.runs = True
     released = threading.Event()
     backend = ScriptedBackend(get_text, "a")
-    member = Member(name="a", backend=backend, task=Waiting(), limits=Limits(task_timeout=0.1, concurrency=1))
+    member = Member(name="a", backend=backend, task=Waiting(), limits=Limits(task_timeout=90, concurrency=1))
     pool = Pool(members=[member], policies=())
     rows = [{"text": "fine"}, {"text": "wait"}]
     try:
@@ -193,12 +214,12 @@ def test_a_call_that_cannot_be_ended_ends_the_waiting_for_the_run(tmp_path, monk
     finally:
         released.set()
     assert str(caught.value) == (
-        "the task Waiting did not end within 0.1 s and cannot be stopped\n"
+        "the task Waiting did not end within 90 s and cannot be stopped\n"
         "  what was answered before is kept; let the task say `heavy = True`, so that it runs in a process that can be "
         "ended, or report it to the plugin's authors"
     )
     for thread in threading.enumerate():
         if thread.name == "pool-run":
-            thread.join(10)
+            thread.join(300)
     assert pool.run(rows, run_dir=tmp_path / "run", registry=make_registry()).summary.status == "complete"
     assert len(backend.requests) == 2

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import itertools
 import sqlite3
+import time
 from collections import Counter
 from contextlib import contextmanager
 from random import Random
@@ -136,6 +137,30 @@ def test_what_is_not_written_yet_is_bounded(make_member, run_members, monkeypatc
     members = [make_member(name, answer, concurrency=8) for name in "ab"]
     assert run_members(members, 1500, steer=steer).status == "complete"
     assert most <= 100 + 2 * 8
+
+
+def test_a_commit_that_comes_between_a_lanes_look_and_its_wait_is_not_missed(make_member, run_members, monkeypatch):
+    """The last commit for a long time: nothing after it would end the wait."""
+    monkeypatch.setattr(lane_module, "MOST_UNWRITTEN", 3)
+    monkeypatch.setattr(run_module, "MOST_UNWRITTEN", 3)
+    clear, engine = asyncio.Event.clear, None
+    cleared = 0
+
+    def clear_late(event):
+        nonlocal cleared
+        if engine is not None and event is engine._room:
+            cleared += 1
+            while engine.store.writer.pending:
+                time.sleep(0.001)
+        clear(event)
+
+    async def steer(running):
+        nonlocal engine
+        engine = running
+
+    monkeypatch.setattr(asyncio.Event, "clear", clear_late)
+    assert run_members([make_member("a", lambda _: "yes", concurrency=4)], 100, steer=steer).status == "complete"
+    assert cleared > 0
 
 
 # Every cell ends once

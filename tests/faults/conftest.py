@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +24,9 @@ from pool_core.watchdog import watchdog
 
 #: The key, with characters that change when it is quoted or encoded.
 CANARY = "sk-CANARY-0123456789/abc+def"
-PATIENCE = 30.0
+PATIENCE = 300.0
+#: Seconds for one request: more than any machine takes for those that get a reply.
+TIMEOUT = 120.0
 
 
 def spell(key):
@@ -60,6 +64,8 @@ class Firing:
     after: int
     #: Called when the fault is fired for the first time.
     then: Any = None
+    #: Called each time when the fault is fired.
+    each: Any = None
     served: Counter[str] = field(default_factory=Counter)
     _asked: Counter[str] = field(default_factory=Counter)
 
@@ -74,6 +80,8 @@ class Firing:
         if number < self.after or (self.times is not None and number >= self.after + self.times):
             return None
         self.served[self.fault.name] += 1
+        if self.each is not None:
+            self.each()
         if self.then is not None:
             then, self.then = self.then, None
             then()
@@ -121,7 +129,7 @@ def write_recipe(tmp_path):
         rows = [{"id": prompt.split()[0], "instruction": prompt} for prompt in prompts]
         rows = [row | case.get("row", {}).get(row["id"], {}) for row in rows]
         (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        limits = {"concurrency": 1, "attempts": 3, "timeout": 20, "max_wait": 10} | case.get("limits", {})
+        limits = {"concurrency": 1, "attempts": 3, "timeout": TIMEOUT, "max_wait": 10} | case.get("limits", {})
         backend = {"use": "openai", "model": "m", "base_url": url, "api_key": "env:CANARY"} | case.get("backend", {})
         member = {"name": "m", "backend": backend, "limits": limits, "task": case.get("task", "text-generation")}
         members = [member | case.get("member", {})]
@@ -205,5 +213,34 @@ def make_firing():
         times = case.get("times", 1)
         fault = make_reflecting(FAULTS[name]) if name else None
         return Firing(fault, case.get("of", "r2"), None if times == "always" else times, case.get("after", 0), then)
+
+    return make
+
+
+@pytest.fixture
+def skip_time(monkeypatch):
+    """Let the clocks of event loops jump ahead, but for that of a server; called when it has a request.
+
+    The call waits by then. So its time is over at once, and that of other calls only where a machine stands still.
+    """
+    monkeypatch.setitem(sys.modules, "uvloop", None)  # its clock cannot be another one
+    loops, skipped = set(), 0.0
+
+    def make(server, seconds):
+        def tell(loop):
+            if loop is not server._loop:
+                loops.add(loop)
+                return time.monotonic() + skipped
+            return time.monotonic()
+
+        def skip():
+            nonlocal skipped
+            skipped += seconds
+            for loop in loops:
+                with suppress(RuntimeError):  # closed
+                    loop.call_soon_threadsafe(lambda: None)
+
+        monkeypatch.setattr(asyncio.BaseEventLoop, "time", tell)
+        return skip
 
     return make

@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -21,7 +22,8 @@ import pytest
 import yaml
 
 from pool_core.testing.distributions import write_distribution
-from pool_core.testing.server import Reply, ScriptedServer
+from pool_core.testing.faults import FAULTS
+from pool_core.testing.server import ScriptedServer
 from pool_core.watchdog import watchdog as watchdog_module
 
 pytestmark = pytest.mark.plugins("standard", "openai")
@@ -31,6 +33,7 @@ EACH = [(case, fault) for case in CATALOGUE for fault in case.get("fault", [""])
 #: The rows that a run cannot show yet, and those of what is on the disk, which has tests of its own.
 NOT_HERE = set(range(51, 58))
 HUGE = 10_000_000
+PATIENCE = 300.0
 
 
 @dataclass
@@ -74,11 +77,25 @@ class Stage:
     ids=[f"{case['number']}-{case['name'].replace(' ', '-')}{f'-{fault}' if fault else ''}" for case, fault in EACH],
 )
 def test_a_fault_of_the_catalogue(
-    case, fault, make_firing, write_recipe, pool, process, wait_until, read_run, monkeypatch, tmp_path, caplog
+    case,
+    fault,
+    make_firing,
+    write_recipe,
+    pool,
+    process,
+    wait_until,
+    read_run,
+    monkeypatch,
+    tmp_path,
+    caplog,
+    skip_time,
+    watchdog_clock,
 ):
     firing = make_firing(case, fault)
     with ExitStack() as stack:
         server = stack.enter_context(ScriptedServer(firing))
+        if fault and (FAULTS[fault].slow or "skip" in case):
+            firing.each = skip_time(server, case.get("skip", 121.0))
         stage = Stage(
             case, server, firing, tmp_path, monkeypatch, pool, process, wait_until, write_recipe, stack, server.url
         )
@@ -215,14 +232,20 @@ def ask_a_stranger(stage):
 # --- scenes of processes
 
 
-def serve_slowly(stage, seconds):
-    """A server that takes its time for every answer, in the place of the one that answers at once."""
-    stage.server._make_reply = lambda request: Reply(delay=seconds)
+def hold_answers(stage):
+    """A server that answers when it is let, in the place of the one that answers at once."""
+    let = threading.Event()
+
+    def make_reply(_request):
+        assert let.wait(PATIENCE)
+
+    stage.server._make_reply = make_reply
+    return let.set
 
 
-def interrupt(stage, *signals, seconds=0.5):
+def interrupt(stage, *signals):
     """The run is a process, and gets the signals while its first request is under way."""
-    serve_slowly(stage, seconds)
+    let = hold_answers(stage)
 
     def run(recipe):
         process = stage.process("run", recipe, "--json")
@@ -231,7 +254,10 @@ def interrupt(stage, *signals, seconds=0.5):
         for number in signals:
             process.send_signal(number)
             lines.append(process.stderr.readline())
-        out, err = process.communicate(timeout=30)
+        if len(signals) == 1:  # it waits for the answer
+            let()
+        out, err = process.communicate(timeout=PATIENCE)
+        let()
         return process.returncode, out, "".join([*lines, err])
 
     stage.run = run
@@ -239,7 +265,7 @@ def interrupt(stage, *signals, seconds=0.5):
 
 def run_twice_at_once(stage):
     """While the run is under way, the same command is given again."""
-    serve_slowly(stage, 0.3)
+    let = hold_answers(stage)
 
     def run(recipe):
         process = stage.process("run", recipe, "--json")
@@ -247,7 +273,8 @@ def run_twice_at_once(stage):
         code, _, second = stage.pool("run", recipe, "--json")
         assert code == 1
         assert f"process {process.pid}" in second
-        out, err = process.communicate(timeout=30)
+        let()
+        out, err = process.communicate(timeout=PATIENCE)
         return process.returncode, out, err + second
 
     stage.run = run
@@ -257,12 +284,12 @@ def run_twice_at_once(stage):
 
 BROKEN_TASK = """
 import re
-from time import monotonic
 from pydantic import BaseModel
 from pool_core.api import Contribution, hookimpl
 from pool_core.interfaces.config import PluginConfig
 from pool_core.interfaces.task import Task
 from pool_core.interfaces.values import Prompt
+from pool_core.watchdog import watchdog
 
 @hookimpl
 def pool_tasks():
@@ -293,10 +320,10 @@ class Broken(Task[BrokenConfig]):
             if self.config.by == "depth":
                 dig()
             if self.config.by == "busy":
-                until = monotonic() + 0.4
-                while monotonic() < until:
-                    pass
+                watchdog.monotonic.skip(5)
                 return BrokenOutput(generation=answer.text)
+            if self.config.by in ("loop", "pattern"):
+                watchdog.monotonic.skip()
             while self.config.by == "loop":
                 pass
             if self.config.by == "pattern":
@@ -351,24 +378,25 @@ def pool_cell_finished(cell):
 
 BLOCKING = """
 from pool_core.api import hookimpl
+from pool_core.watchdog import watchdog
 
 @hookimpl
 def pool_cell_finished(cell):
+    watchdog.monotonic.skip()
     while True:
         pass
 """
-
-
-def install_blocking(stage):
-    """A plugin that does not return; nobody wants to wait ten seconds for it here."""
-    stage.monkeypatch.setattr(watchdog_module, "CALL_SECONDS", 0.3)
-    stage.install("blocking", BLOCKING)
 
 
 def install_clash(stage):
     """Two packages, each with a plugin of one name."""
     for package in ("same-one", "same-two"):
         stage.install("same", EMPTY, package=package)
+
+
+def install_broken_task(stage):
+    stage.monkeypatch.setattr(watchdog_module, "SLOW_SECONDS", 0.25)
+    stage.install("broken", BROKEN_TASK)
 
 
 SCENES: dict[str, Callable[[Stage], object]] = {
@@ -381,14 +409,14 @@ SCENES: dict[str, Callable[[Stage], object]] = {
     "huge-prompt": ask_much,
     "interrupt": lambda stage: interrupt(stage, signal.SIGINT),
     "terminate": lambda stage: interrupt(stage, signal.SIGTERM),
-    "interrupt-twice": lambda stage: interrupt(stage, signal.SIGINT, signal.SIGINT, seconds=60),
+    "interrupt-twice": lambda stage: interrupt(stage, signal.SIGINT, signal.SIGINT),
     "second-run": run_twice_at_once,
-    "broken-task": lambda stage: stage.install("broken", BROKEN_TASK),
+    "broken-task": install_broken_task,
     "plugin-exits": lambda stage: stage.install("exits", EXITS),
     "plugins-clash": install_clash,
     "plugin-of-v2": lambda stage: stage.install("later", EMPTY, version="v2"),
     "plugin-with-unknown-hook": lambda stage: stage.install("odd", UNKNOWN_HOOK),
     "plugin-changes": lambda stage: stage.install("changes", CHANGES),
-    "plugin-blocks": install_blocking,
+    "plugin-blocks": lambda stage: stage.install("blocking", BLOCKING),
     "plugin-breaks": lambda stage: stage.install("deaf", DEAF),
 }

@@ -13,6 +13,7 @@ from rich.console import Console
 from pool_core.engine.events import MemberProgress
 from pool_core.report import live
 from pool_core.report.live import show_progress
+from pool_core.testing.virtual_time import run_virtual
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -29,7 +30,7 @@ def draw(*members, width=80, terminal=True, during=None):
                 await during()
         assert len(asyncio.all_tasks()) <= 2  # the refresher ends with the block
 
-    asyncio.run(run())
+    run_virtual(run())
     return stream.getvalue()
 
 

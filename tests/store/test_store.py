@@ -306,7 +306,7 @@ def test_a_run_can_be_read_while_it_is_written(store, make):
         for row in range(1, 41):
             store.writer.submit(make.cell(row, 1))
             if row % 20 == 0:
-                assert committed.acquire(timeout=10)
+                assert committed.acquire(timeout=300)
                 seen.append(reader._connection.execute("SELECT count(*) FROM cells").fetchone()[0])
         store.writer.close()
         assert 0 < seen[0] <= 20

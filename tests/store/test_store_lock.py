@@ -22,7 +22,7 @@ from pool_core.store.store import Store
 
 store = Store.open(Path(sys.argv[1]))
 print("open", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -92,6 +92,20 @@ def test_another_thread_can_give_the_directory_back(tmp_path):
     again = RunLock(tmp_path)
     again.acquire()
     again.release()
+
+
+def test_who_only_looks_and_takes_long_for_it_turns_nobody_away(tmp_path, monkeypatch):
+    """As a process that shows a run does, on a machine that stands still in that moment."""
+    monkeypatch.setattr("pool_core.store.lock._MOST_PATIENCE", 300.0)
+    (tmp_path / "lock").touch()
+    looking = RunLock(tmp_path)
+    assert looking.share()
+    thread = threading.Timer(1.0, looking.release)
+    thread.start()
+    owner = RunLock(tmp_path)
+    owner.acquire()
+    owner.release()
+    thread.join()
 
 
 ELSEWHERE = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM rows'); c.close()"

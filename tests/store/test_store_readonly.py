@@ -34,7 +34,7 @@ def run_without_rights(folder, opener="read"):
         if shutil.which("setpriv") is None:
             pytest.skip("root needs setpriv to give up its rights")
         command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", *command]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     return done.stdout.rstrip("\n")
 
 
@@ -97,7 +97,8 @@ def test_a_run_that_goes_on_can_be_read_there(folder, make):
         assert run_without_rights(folder) == "['c']"
 
 
-def test_who_only_looks_keeps_others_from_starting(folder):
+def test_who_only_looks_keeps_others_from_starting(folder, monkeypatch):
+    monkeypatch.setattr("pool_core.store.lock._MOST_PATIENCE", 0.3)
     lock = RunLock(folder)
     assert lock.share()
     assert not lock.is_owner

@@ -11,6 +11,7 @@ import threading
 import pytest
 
 from pool_core.errors import StoreError
+from pool_core.store import writer as writer_module
 from pool_core.store.store import Store
 from pool_core.store.writer import GROUP_SIZE, Writer
 
@@ -75,7 +76,8 @@ def test_the_last_outcome_of_a_cell_stands(store, make):
     assert [(cell.status, cell.outputs) for cell in store.read_cells(1)] == [("ok", b"2")]
 
 
-def test_outcomes_are_committed_in_groups(store, make):
+def test_outcomes_are_committed_in_groups(store, make, monkeypatch):
+    monkeypatch.setattr(writer_module, "GROUP_SECONDS", 300.0)  # a pause between two of them ends no group
     commits = []
     store.writer.start(lambda: commits.append(store.writer.pending))
     for row in range(1, 10 * GROUP_SIZE + 1):
@@ -89,7 +91,7 @@ def test_few_outcomes_do_not_wait_for_a_full_group(store, make):
     committed = threading.Event()
     store.writer.start(committed.set)
     store.writer.submit(make.cell(1, 1))
-    assert committed.wait(10)
+    assert committed.wait(300)
     assert store.writer.pending == 0
     assert len(store.read_cells(1)) == 1
     store.writer.close()
@@ -131,7 +133,7 @@ def test_nothing_more_is_taken_after_a_failure(store, make):
     writer = make_failing(store)
     failed = wait_for_failure(writer)
     writer.submit(make.cell(1, 1))
-    assert failed.wait(10)
+    assert failed.wait(300)
     with pytest.raises(StoreError, match="1 outcomes are unsaved"):
         writer.submit(make.cell(2, 1))
     with pytest.raises(StoreError):
@@ -146,9 +148,9 @@ def test_what_was_committed_before_a_failure_is_kept(store, make):
     done = threading.Semaphore(0)
     writer.start(done.release)
     writer.submit(make.cell(1, 1), make.answer(b"x"))
-    assert done.acquire(timeout=10)
+    assert done.acquire(timeout=300)
     writer.submit(make.cell(2, 1), make.answer(b"y"))
-    assert done.acquire(timeout=10)
+    assert done.acquire(timeout=300)
     with pytest.raises(StoreError, match="1 outcomes are unsaved"):
         writer.close()
     assert len(store.read_cells(1)) == 1
@@ -188,14 +190,14 @@ store.writer.start(lambda: store.writer.pending or committed.set())
 for row in range(1, 101):
     cell = CellRecord(pack_cell(row, 1, 0), "ok", None, None, 1, 0.0, None, None, "", "", None)
     store.writer.submit(cell, NewAnswer(0.0, 0.0, b"%d" % row, b"%d" % row))
-committed.wait(30)
+committed.wait(300)
 os.kill(os.getpid(), 9)
 """
 
 
 def test_what_is_committed_is_there_after_the_process_was_killed(tmp_path):
     folder = tmp_path / "run"
-    done = subprocess.run([sys.executable, "-c", KILLED, str(folder)], timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(folder)], timeout=600, check=False)
     assert done.returncode == -signal.SIGKILL
     with Store.open(folder) as store:
         assert store._connection.execute("SELECT count(*) FROM cells").fetchone()[0] == 100

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
-import hashlib
+import io
 import os
 import random
 import re
 import signal
+import sqlite3
+import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -42,9 +45,11 @@ def retry_for_ever():
 
 
 def eat_memory():
+    """Eat more and more, and slowly from some point on: a machine that looks late has memory left."""
     held = []
     while True:
         held.append(b"x" * (1 << 20))
+        time.sleep(0 if len(held) < 200 else 0.01)
 
 
 def search_for_ever():
@@ -106,7 +111,7 @@ def test_in_the_main_thread_a_search_and_a_wait_are_ended_too(function):
 def test_a_call_that_eats_memory_is_ended_and_leaves_none_of_it(perform):
     before = watchdog_module.read_resident()
     with pytest.raises(CallStoppedError) as caught:
-        perform(lambda: run(eat_memory, seconds=20, memory=100))
+        perform(lambda: run(eat_memory, seconds=200, memory=100))
     assert str(caught.value) == "took more than 100 MiB of memory"
     gc.collect()
     assert watchdog_module.read_resident() - before < 50 << 20
@@ -189,9 +194,12 @@ def test_an_interrupt_of_its_own_does_not_pass_for_a_persons(perform):
 
 
 def test_a_persons_interrupt_passes():
-    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    def interrupt():
+        os.kill(os.getpid(), signal.SIGINT)
+        loop_for_ever()
+
     with pytest.raises(KeyboardInterrupt):
-        run(loop_for_ever, seconds=20)
+        run(interrupt, seconds=200)
 
 
 def test_the_handler_of_interrupts_is_put_back():
@@ -250,42 +258,94 @@ def test_two_watchdogs_of_one_thread_do_not_disturb_each_other():
 # What cannot be ended, and what is slow
 
 
-def compute_without_asking():
-    """C code that asks Python for nothing, for a second or so. Python code has always a gap for an interrupt."""
-    hashlib.pbkdf2_hmac("sha256", b"", b"", 6_000_000)
+class Computation:
+    """C code that asks Python for nothing, until it is told to end. Python code has always a gap for an interrupt."""
+
+    def __init__(self):
+        self._database = sqlite3.connect(":memory:", check_same_thread=False)
+        self._database.create_function("begin", 0, self._begin)
+        self._thread = None
+
+    def _begin(self):
+        self._thread = threading.get_ident()
+
+    def run(self):
+        numbers = "WITH RECURSIVE n(x) AS (SELECT begin() UNION ALL SELECT 1 FROM n)"
+        return self._database.execute(f"{numbers} SELECT count(*) FROM n").fetchone()
+
+    def runs(self):
+        """Whether it is in C code from here on; asked in another thread."""
+        return self._thread is not None and sys._current_frames()[self._thread].f_code is Computation.run.__code__
+
+    def end(self):
+        self._database.interrupt()
+
+    def close(self):
+        self._database.close()
 
 
-def test_a_call_that_cannot_be_ended_is_told_of_once(perform, monkeypatch):
+@pytest.fixture
+def stuck(monkeypatch, watchdog_clock):
+    """A computation; and what a watchdog does at each look: the call is late as soon as it computes."""
     monkeypatch.setattr(watchdog_module, "TICK_SECONDS", 0.02)
     monkeypatch.setattr(watchdog_module, "STUCK_SECONDS", 0.2)
-    told = []
+    watchdog_clock.runs = True
+    with closing(Computation()) as computation:
+
+        def look():
+            if computation.runs():
+                watchdog_clock.skip()
+
+        yield computation, look
+
+
+def test_a_call_that_cannot_be_ended_is_told_of_once(perform, stuck):
+    computation, look = stuck
+    told, looks = [], []
+
+    def look_on():
+        look()
+        if told:
+            looks.append(1)
+        if len(looks) > 20:
+            computation.end()
 
     def work():
         with Watchdog(told.append) as watchdog:
-            watchdog.run(compute_without_asking, "the task x", seconds=0.1)
+            watchdog.on_tick = look_on
+            watchdog.run(computation.run, "the task x", seconds=100)
 
     with pytest.raises(CallStoppedError):
         perform(work)
-    assert told == ["the task x did not end within 0.1 s and cannot be stopped"]
+    assert told == ["the task x did not end within 100 s and cannot be stopped"]
 
 
-def test_where_nobody_listens_it_stands_on_standard_error(monkeypatch, capsys):
-    monkeypatch.setattr(watchdog_module, "STUCK_SECONDS", 0.0)
-    with pytest.raises(CallStoppedError):
-        run(compute_without_asking, seconds=0.1)
-    assert capsys.readouterr().err == "error: it did not end within 0.1 s and cannot be stopped\n"
+def test_where_nobody_listens_it_stands_on_standard_error(stuck, monkeypatch):
+    class Listening(io.StringIO):
+        def write(self, text):
+            super().write(text)
+            computation.end()
+
+    computation, look = stuck
+    heard = Listening()
+    monkeypatch.setattr("sys.stderr", heard)
+    with Watchdog() as watchdog:
+        watchdog.on_tick = look
+        with pytest.raises(CallStoppedError):
+            watchdog.run(computation.run, "it", seconds=100)
+    assert heard.getvalue() == "error: it did not end within 100 s and cannot be stopped\n"
 
 
-def test_what_holds_up_the_thread_is_noted():
+def test_what_holds_up_the_thread_is_noted(watchdog_clock, monkeypatch):
+    monkeypatch.setattr(watchdog_module, "SLOW_SECONDS", 0.25)
     with Watchdog() as watchdog:
         for seconds in (0.0, 0.3, 0.4):
-            watchdog.run(lambda: time.sleep(seconds), "the task x")  # noqa: B023
+            watchdog.run(lambda: watchdog_clock.skip(seconds), "the task x")  # noqa: B023
     assert watchdog.slow["the task x"].count == 2
     (note,) = watchdog.describe_slow()
-    assert re.fullmatch(
-        r"the task x held up all members 2 times, 0\.[45] s at most: "
-        r"what takes long belongs into a process of its own \(`heavy`\)",
-        note,
+    assert note == (
+        "the task x held up all members 2 times, 0.4 s at most: "
+        "what takes long belongs into a process of its own (`heavy`)"
     )
 
 
