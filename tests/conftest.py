@@ -6,12 +6,10 @@ missing, so a skip can never hide that.
 
 from __future__ import annotations
 
-import math
 from time import monotonic
 
 import pytest
 
-from pool_core.plan import judge as judge_module
 from pool_core.registry.discovery import discover_records
 from pool_core.watchdog import watchdog as watchdog_module
 
@@ -27,15 +25,6 @@ def pytest_collection_modifyitems(items):
             missing = sorted(set(marker.args) - installed)
             if missing:
                 item.add_marker(pytest.mark.skip(reason=f"not installed: {', '.join(missing)}"))
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _slow_machine():
-    """No call of a plugin counts as slow because the machine is; tests of slow calls say what is slow."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(watchdog_module, "SLOW_SECONDS", math.inf)
-        patch.setattr(judge_module, "perf_counter", lambda: 0.0)
-        yield
 
 
 class WatchdogClock:

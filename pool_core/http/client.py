@@ -29,6 +29,9 @@ __all__ = ["HttpClient"]
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
+#: Looks at the client's threads, a millisecond apart, until they are let be.
+_MOST_LOOKS = 1000
+
 _CA_HINT = "ca_file must be a PEM file of one or more certificates"
 
 
@@ -64,7 +67,9 @@ class HttpClient:
         One that still wakes the event loop when the interpreter ends, since its machine is busy, aborts the process.
         """
         await self._client.close()
-        while _is_being_woken():  # noqa: ASYNC110 - a thread of the client's, which tells nobody that it is done
+        for _ in range(_MOST_LOOKS):  # a thread of the client's tells nobody that it is done
+            if not _is_being_woken():
+                break
             await asyncio.sleep(0.001)
 
     async def send(

@@ -20,7 +20,6 @@ import pytest
 from pool_core.cli import main
 from pool_core.testing.faults import FAULTS
 from pool_core.testing.server import Fault
-from pool_core.watchdog import watchdog
 
 #: The key, with characters that change when it is quoted or encoded.
 CANARY = "sk-CANARY-0123456789/abc+def"
@@ -149,8 +148,6 @@ def pool(capsys, monkeypatch, tmp_path, canary):
     """Run the command line in this process. Waits between tries are short, so that nobody waits for them."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("pool_core.engine.retry.BASE_SECONDS", 0.02)
-
-    monkeypatch.setattr(watchdog, "ALONE_SECONDS", 0.0)  # one slow call is told of, however short
 
     def run(*arguments):
         capsys.readouterr()
