@@ -590,6 +590,7 @@ def test_a_call_that_does_not_let_itself_be_given_up_is_cancelled_when_the_proce
         backend = make_isolated()
         await backend.open()
         call = asyncio.ensure_future(ask(backend, "stay"))
+        await asyncio.sleep(0)  # it is sent first, so that it has begun when the other is answered
         await ask(backend, "echo")
         await backend.aclose()
         with pytest.raises(BackendError) as caught:
