@@ -367,8 +367,8 @@ def watch_main_thread(main=threading.get_ident()):
     # note each interrupt that was taken, once the main thread waits again
     noted = 0
     while True:
-        found = taken
-        if found > noted and sys._current_frames()[main].f_code.co_name == "wait":
+        found, frame = taken, sys._current_frames().get(main)  # none at the end of the process
+        if found > noted and frame is not None and frame.f_code.co_name == "wait":
             noted = found
             note(noted, "taken")
         time.sleep(0.01)
